@@ -1,0 +1,72 @@
+# Each target installs what it needs and no more; `make` alone lists them. What they call is in scripts/.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTEST := .venv/bin/python -m pytest
+FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
+LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
+# What tests/conftest.py's --pool can select: these run once for each pool.
+BOTH_POOLS := tests/contract tests/life tests/conformance
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: .runtime ## the life of a disk on this machine, told step by step
+	@scripts/apt $(FILESYSTEMS)
+	@.venv/bin/python -m deploy.demo
+
+check: .dev ## lint, types and unit tests, in under a minute
+	@echo "lint, format, types"
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+	@$(PYTEST) -q tests/unit
+
+test: .dev .filesystems .lvm .sanity stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM
+	@$(PYTEST)
+
+test-unit: .dev ## the tests that need neither root nor tools
+	@$(PYTEST) tests/unit
+
+test-loop: .dev .filesystems .sanity ## contract, life-of-a-disk and csi-sanity on the loop-file pool
+	@$(PYTEST) --pool loop $(BOTH_POOLS)
+
+test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
+	@$(PYTEST) -m lvm
+
+bench: .dev .filesystems .lvm ## speed and memory beside the raw commands, in the VM
+	@.venv/bin/python -m tests.bench
+
+fmt: .dev ## formats the source and mends what lint can mend
+	@.venv/bin/ruff check --fix --quiet || true
+	@.venv/bin/ruff format
+
+stubs: .dev ## generates csi/stubs from the CSI specification's Go module
+	@scripts/stubs
+
+stubs-check: .dev ## fails when csi/stubs is not what `make stubs` makes
+	@scripts/stubs --check
+
+lock: .dev ## the newest versions into requirements/*.txt, with hashes
+	@scripts/lock
+
+clean: ## removes .venv and what tools leave behind
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+.runtime:
+	@scripts/venv runtime
+.dev:
+	@scripts/venv dev
+.filesystems:
+	@scripts/apt $(FILESYSTEMS)
+.lvm:
+	@scripts/apt $(LVM)
+.sanity:
+	@scripts/csi-sanity >/dev/null
+
+.PHONY: help demo check test test-unit test-loop test-lvm bench fmt stubs stubs-check lock clean \
+	.runtime .dev .filesystems .lvm .sanity

@@ -1,0 +1,1 @@
+"""The cluster side: pools, leases, and the CSI Controller services on top."""

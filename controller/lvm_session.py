@@ -1,0 +1,241 @@
+"""Speaks to LVM: one long-lived `lvm` shell, forked commands where that is not to be had.
+
+Starting an `lvm` process costs several times what most commands do (it reads its configuration and
+scans devices), so commands go to a shell that stays. The shell reports each command's rows and its
+result as one JSON object on a file descriptor of its own (LVM_REPORT_FD; lvm(8) and
+lvmreport(7)), provided the command profile `lvmdbusd`, which every lvm2 package ships.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, Popen, TimeoutExpired
+from typing import Any, Protocol
+
+from csi import programs
+from csi.errors import MissingProgram, Unavailable
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 120.0
+"""Seconds after which a command is given up: LVM waits that long for locks on a busy host."""
+
+_PROFILE = "lvmdbusd"
+_SAFE = re.compile(r"[A-Za-z0-9_+.\-/=!:#&,~^]+")
+_UDEV = Path("/run/udev/control")
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a command ended: whether it succeeded, the rows it reported, its error messages."""
+
+    ok: bool
+    rows: list[Row]
+    message: str = ""
+
+
+class SessionDied(Exception):
+    """The shell ended or answered nonsense; what its last command did is unknown."""
+
+
+class Lvm(Protocol):
+    """Something that runs LVM commands one after the other."""
+
+    def call(self, *argv: str) -> Reply:
+        """Run one command; failure is in the Reply. Raises Unavailable when LVM cannot run."""
+
+    def close(self) -> None:
+        """End whatever stays open."""
+
+
+class ForkedLvm:
+    """Runs every command as a process of its own."""
+
+    def call(self, *argv: str) -> Reply:
+        """Run one command in a new process."""
+        report = ("--reportformat", "json", "--units", "b", "--nosuffix")
+        command = ["lvm", *argv, *(report if argv[0] in {"lvs", "vgs"} else ())]
+        try:
+            done = programs.run(command, timeout=TIMEOUT, accept=range(-64, 256))
+        except MissingProgram as error:
+            raise Unavailable(str(error)) from error
+        rows = _rows(json.loads(done.stdout)) if done.stdout.lstrip().startswith("{") else []
+        return Reply(done.status == 0, rows, done.stderr.strip())
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class LvmShell:
+    """One `lvm` process that stays; dies and stays dead on the first sign of trouble."""
+
+    def __init__(self) -> None:
+        """Start the shell; raises SessionDied or MissingProgram when that fails."""
+        self._report, theirs = os.pipe()
+        environ = {"LVM_REPORT_FD": str(theirs), "LVM_COMMAND_PROFILE": _PROFILE, **udev_environ()}
+        try:
+            self._process: Popen[bytes] = programs.start(
+                ["lvm"], environ=environ, pass_fds=[theirs], output=DEVNULL
+            )
+        except BaseException:
+            os.close(self._report)
+            raise
+        finally:
+            os.close(theirs)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the shell."""
+        return self._process.pid
+
+    def call(self, *argv: str) -> Reply:
+        """Run one command in the shell; raises SessionDied when its outcome is unknown."""
+        answer = self._exchange(argv)
+        if _succeeded(answer):
+            return Reply(True, _rows(answer))
+        messages = [str(entry["log_message"]) for entry in _errors(self._exchange(["lastlog"]))]
+        return Reply(False, _rows(answer), "; ".join(messages))
+
+    def _exchange(self, argv: Sequence[str]) -> dict[str, Any]:
+        stdin = self._process.stdin
+        if stdin is None or self._process.poll() is not None:
+            raise SessionDied("the lvm shell has ended")
+        try:
+            stdin.write(" ".join(argv).encode() + b"\n")
+            return self._read(time.monotonic() + TIMEOUT)
+        except (OSError, ValueError) as error:
+            raise SessionDied(str(error)) from error
+
+    def _read(self, deadline: float) -> dict[str, Any]:
+        text = b""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._report], [], [], left)[0]:
+                raise SessionDied(f"no answer within {TIMEOUT:.0f} s")
+            chunk = os.read(self._report, 1 << 16)
+            if not chunk:
+                raise SessionDied("the lvm shell ended in the middle of a command")
+            text += chunk
+            if chunk.rstrip().endswith(b"}"):
+                with contextlib.suppress(json.JSONDecodeError):
+                    answer = json.loads(text)
+                    if isinstance(answer, dict):
+                        return answer
+
+    def close(self) -> None:
+        """End the shell; it finishes the command it is in, so that nothing stays half-done."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=TIMEOUT)
+        except TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with contextlib.suppress(OSError):
+            os.close(self._report)
+
+
+class LvmSession:
+    """The `lvm` shell with a fall-back: restarts it when it dies, forks where it cannot start.
+
+    Safe to use from many threads: LVM works on one volume group one command at a time anyway.
+    A command whose outcome is unknown is run again in a process of its own; every caller must
+    therefore be content with "already done" as an answer.
+    """
+
+    def __init__(self, heal: Callable[[Lvm], None] = lambda _: None) -> None:
+        """Prepare a session; nothing is started before the first command.
+
+        Args:
+            heal: called after a shell died in the middle of a command, to mend what it left.
+        """
+        self._heal = heal
+        self._lock = threading.Lock()
+        self._forked = ForkedLvm()
+        self._shell: LvmShell | None = None
+        self._may_start = _profile_exists()
+        if not self._may_start:
+            log.warning("LVM's profile %s is not installed; using slow forked commands", _PROFILE)
+
+    @property
+    def shell_pid(self) -> int | None:
+        """The process id of the shell if one runs now."""
+        return self._shell.pid if self._shell else None
+
+    def call(self, *argv: str) -> Reply:
+        """Run one command; raises Unavailable when LVM cannot be run at all."""
+        for word in argv:
+            if not _SAFE.fullmatch(word):
+                raise ValueError(f"not a safe word for an LVM command: {word!r}")
+        began = time.monotonic()
+        with self._lock:
+            reply = self._call_locked(argv)
+        took = (time.monotonic() - began) * 1e3
+        log.debug("lvm %s: %s, %.0f ms", argv[0], "ok" if reply.ok else reply.message, took)
+        return reply
+
+    def _call_locked(self, argv: Sequence[str]) -> Reply:
+        try:
+            if self._shell is None and self._may_start:
+                self._shell = LvmShell()
+            if self._shell is not None:
+                return self._shell.call(*argv)
+        except MissingProgram as error:
+            raise Unavailable(str(error)) from error
+        except SessionDied as error:
+            log.warning("the lvm shell failed at %s (%s); running it on its own", argv[0], error)
+            self._drop()
+            self._heal(self._forked)
+        return self._forked.call(*argv)
+
+    def _drop(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+
+    def close(self) -> None:
+        """End the shell after the command that it is in."""
+        with self._lock:
+            self._drop()
+            self._may_start = False
+
+
+def udev_environ() -> dict[str, str]:
+    """Return what makes LVM create device nodes itself where no udev daemon would.
+
+    Without it LVM waits for a udevd that never answers (dmsetup(8), DM_DISABLE_UDEV).
+    """
+    return {} if _UDEV.exists() else {"DM_DISABLE_UDEV": "1"}
+
+
+def _profile_exists() -> bool:
+    folder = Path(os.environ.get("LVM_SYSTEM_DIR") or "/etc/lvm")
+    return (folder / "profile" / f"{_PROFILE}.profile").exists()
+
+
+def _rows(answer: dict[str, Any]) -> list[Row]:
+    return [row for report in answer.get("report", []) for rows in report.values() for row in rows]
+
+
+def _errors(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in answer.get("log", []) if entry.get("log_type") == "error"]
+
+
+def _succeeded(answer: dict[str, Any]) -> bool:
+    ends = [
+        entry
+        for entry in answer.get("log", [])
+        if entry.get("log_type") == "status" and entry.get("log_object_type") == "cmd"
+    ]
+    return bool(ends) and ends[-1].get("log_message") == "success"

@@ -1,0 +1,142 @@
+"""ControllerPublishVolume and its reverse: a disk is made if need be, and leased to an instance."""
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+
+from controller.creation import Creation, Wanted, filesystem_of
+from controller.lease import Claim
+from controller.leases import Leases
+from controller.parameters import PROVIDER, Attributes
+from controller.pool import Pool
+from controller.sizes import SizeRange
+from controller.topology import Place
+from csi import capability, local_id
+from csi.capability import Capability
+from csi.disk import Disk
+from csi.errors import InvalidRequest, NotFound, PoolFull
+from csi.stubs import csi_pb2
+
+READ_ONLY = "readonly"
+"""The key of publish_context that tells the node to write nothing."""
+
+
+class Publishing:
+    """Gives the disks of a pool to instances on its node."""
+
+    def __init__(
+        self, pool: Pool, leases: Leases, creation: Creation, place: Place, max_volumes: int
+    ) -> None:
+        """Publish disks.
+
+        Args:
+            pool: where the disks are.
+            leases: says who holds them.
+            creation: makes those that an app names first.
+            place: the node that has them.
+            max_volumes: how many may be published at once; 0 is no limit.
+        """
+        self._pool = pool
+        self._leases = leases
+        self._creation = creation
+        self._place = place
+        self._max_volumes = max_volumes
+        # Counting and acquiring must be one step, but only where there is something to count.
+        self._one_by_one: AbstractContextManager[object] = (
+            threading.Lock() if max_volumes else nullcontext()
+        )
+
+    def publish(self, request: csi_pb2.ControllerPublishVolumeRequest) -> dict[str, str]:
+        """Lease a disk to the instance that wants it and return the publish_context.
+
+        Raises:
+            InvalidRequest: a field makes no sense.
+            NotFound: no such disk and no size to make it with, or no such node.
+            PoolFull: no room to make it, or too many disks are published.
+            LeaseHeld, LeaseExpired, Refused, Incompatible: as `Leases.acquire`.
+        """
+        attributes = Attributes(request.volume_context)
+        local = local_id.is_local(request.volume_id)
+        _check_provider(request.volume_id, attributes)
+        if local:
+            local_id.parse(request.volume_id)
+        use = capability.parse(request.volume_capability, local=local)
+        read_only = request.readonly or use.read_only
+        self._require_node(request)
+        if not local:
+            disk = self._ensure(request.volume_id, attributes, use)
+            self._lease(self._claim(disk, attributes, use, read_only=read_only))
+        return {READ_ONLY: "true"} if read_only else {}
+
+    def unpublish(self, request: csi_pb2.ControllerUnpublishVolumeRequest) -> None:
+        """Take a disk back from its holder on a node, or on all; fine when nobody holds it."""
+        if not local_id.is_local(request.volume_id):
+            self._leases.release(request.volume_id, request.node_id)
+
+    def _require_node(self, request: csi_pb2.ControllerPublishVolumeRequest) -> None:
+        if request.node_id != self._place.node_id:
+            raise NotFound(
+                f'node "{request.node_id}" cannot have disk "{request.volume_id}": '
+                f'all disks are on node "{self._place.node_id}"'
+            )
+
+    def _ensure(self, name: str, attributes: Attributes, use: Capability) -> Disk:
+        try:
+            return self._pool.get(name)
+        except NotFound:
+            size = attributes.size
+        if size is None:
+            raise NotFound(f'disk "{name}" does not exist and no size specified for auto-creation')
+        given = attributes.parameters
+        wanted = Wanted(
+            name=name,
+            size=SizeRange(required=size),
+            parameters=given,
+            filesystem=filesystem_of(given, [use]),
+            mounted=not use.block,
+        )
+        return self._creation.make(wanted)
+
+    def _claim(
+        self, disk: Disk, attributes: Attributes, use: Capability, *, read_only: bool
+    ) -> Claim:
+        node = self._place.node_id
+        # Many pods may share a disk in the other modes: it is the node that holds it for them.
+        pod = attributes.pod if use.exclusive else ""
+        return Claim(
+            disk=disk.name,
+            holder=pod or f"node/{node}",
+            node=node,
+            read_only=read_only,
+            shared=not use.exclusive,
+            timeout=attributes.lease_timeout or disk.lease_timeout,
+        )
+
+    def _lease(self, claim: Claim) -> None:
+        with self._one_by_one:
+            if self._max_volumes:
+                self._require_room(claim)
+            self._leases.acquire(claim)
+
+    def _require_room(self, claim: Claim) -> None:
+        others = [
+            lease
+            for lease in self._leases.list()
+            if lease.node == claim.node and lease.disk != claim.disk
+        ]
+        if len(others) >= self._max_volumes:
+            raise PoolFull(
+                f'disk "{claim.disk}" cannot be published: node "{claim.node}" has '
+                f"{len(others)} disks, and may have {self._max_volumes} at once"
+            )
+
+
+def _check_provider(volume_id: str, attributes: Attributes) -> None:
+    actual = "local" if local_id.is_local(volume_id) else "miren"
+    provider = attributes.wish.get(PROVIDER) or actual
+    if provider not in {"miren", "local"}:
+        raise InvalidRequest(f'{PROVIDER} "{provider}" is unknown; use miren or local')
+    if provider != actual:
+        raise InvalidRequest(
+            f'{PROVIDER} "{provider}" does not go with the volume id "{volume_id}": '
+            f"the ids of local disks, and no others, begin with {local_id.PREFIX}"
+        )

@@ -1,0 +1,42 @@
+"""What brings apps to a cluster: the app.toml model and its translation to manifests."""
+
+from deploy.disks import Manifest, translate_disks
+from deploy.model import (
+    AppConfig,
+    AutoConcurrency,
+    Build,
+    Concurrency,
+    DiskSpec,
+    EnvVar,
+    Filesystem,
+    FixedConcurrency,
+    Provider,
+    Service,
+)
+from deploy.names import object_name
+from deploy.output import to_json, to_yaml
+from deploy.parse import parse
+from deploy.problems import AppTomlError, Problem
+from deploy.source import search_upwards
+
+__all__ = [
+    "AppConfig",
+    "AppTomlError",
+    "AutoConcurrency",
+    "Build",
+    "Concurrency",
+    "DiskSpec",
+    "EnvVar",
+    "Filesystem",
+    "FixedConcurrency",
+    "Manifest",
+    "Problem",
+    "Provider",
+    "Service",
+    "object_name",
+    "parse",
+    "search_upwards",
+    "to_json",
+    "to_yaml",
+    "translate_disks",
+]

@@ -1,0 +1,54 @@
+"""Which keys an app.toml may have, and what to advise about one that it may not have."""
+
+import difflib
+
+# By section, as its header is written; the most telling keys of a section come first.
+KEYS = {
+    "the top level": (
+        "name",
+        "services",
+        "env",
+        "build",
+        "include",
+        "post_import",
+        "concurrency",
+    ),
+    "[services.NAME]": (
+        "command",
+        "image",
+        "port",
+        "port_name",
+        "port_type",
+        "env",
+        "concurrency",
+        "disks",
+    ),
+    "[services.NAME.concurrency]": (
+        "mode",
+        "num_instances",
+        "requests_per_instance",
+        "scale_down_delay",
+    ),
+    "[[services.NAME.disks]]": (
+        "name",
+        "mount_path",
+        "provider",
+        "size_gb",
+        "filesystem",
+        "read_only",
+        "lease_timeout",
+    ),
+    "[[env]]": ("key", "value"),
+    "[build]": ("dockerfile", "onbuild", "version", "alpine_image"),
+}
+
+
+def advice_on_unknown(key: str, section: str) -> str:
+    """Say what to write instead of a key that this section does not have."""
+    for other, keys in KEYS.items():
+        if key in keys and other != section:
+            return f"it belongs in {other}"
+    near = difflib.get_close_matches(key, KEYS[section], n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"the keys of {section} are {', '.join(KEYS[section])}"

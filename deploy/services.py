@@ -1,0 +1,106 @@
+"""Reading `[services.NAME]`, and the environment, which apps and services both have."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from deploy.disk_entries import DiskUse, read_disk
+from deploy.fields import Fields
+from deploy.model import AutoConcurrency, Concurrency, DiskSpec, EnvVar, FixedConcurrency, Service
+from deploy.names import LONGEST_LABEL, miren_name_mistake, nearest_miren_name
+from deploy.problems import quoted
+
+_WEB = "web"
+_WEB_PORT = 3000
+
+
+class _Mode(StrEnum):
+    AUTO = "auto"
+    FIXED = "fixed"
+
+
+_KEYS_OF_MODE = {
+    _Mode.AUTO: ("requests_per_instance", "scale_down_delay"),
+    _Mode.FIXED: ("num_instances",),
+}
+
+
+def implied_service() -> Service:
+    """Return the service of an app that defines none: Miren runs its image as `web`."""
+    return Service(_WEB, port=_WEB_PORT, concurrency=AutoConcurrency())
+
+
+def read_service(name: str, fields: Fields) -> tuple[Service, list[DiskUse]]:
+    """Return a service, and its disks with their places, for the rules that span services."""
+    if mistake := miren_name_mistake(name, LONGEST_LABEL):
+        better = nearest_miren_name(name, LONGEST_LABEL) or "my-service"
+        fields.error_here(f"a service's name {mistake}", f"write [services.{better}]")
+    uses = [
+        DiskUse(entry.path, name, disk)
+        for entry in fields.tables("disks", "[[services.NAME.disks]]")
+        if (disk := read_disk(entry))
+    ]
+    disks = tuple(use.disk for use in uses)
+    service = Service(
+        name,
+        command=fields.string("command"),
+        image=fields.string("image"),
+        port=fields.integer("port", 1, 65535) or (_WEB_PORT if name == _WEB else None),
+        port_name=fields.string("port_name"),
+        port_type=fields.string("port_type"),
+        env=read_env(fields),
+        concurrency=_read_concurrency(name, fields, disks),
+        disks=disks,
+    )
+    return service, uses
+
+
+def read_env(fields: Fields) -> tuple[EnvVar, ...]:
+    """Return the `env` of an app or a service, in the file's order."""
+    entries: list[EnvVar] = []
+    for entry in fields.tables("env", "[[env]]"):
+        key = entry.required_string("key", "NAME") or ""
+        # Kubernetes takes any printable ASCII but the equals sign.
+        if not (key.isascii() and key.isprintable() and "=" not in key):
+            what = f"is {quoted(key)}, which cannot name a variable"
+            entry.error("key", what, 'write letters, digits and _, as in key = "NAME"')
+        if key and key in {earlier.key for earlier in entries}:
+            entry.warn("key", f"gives {quoted(key)} again", "keep one: the last one is used")
+        entries.append(EnvVar(key, entry.string("value") or ""))
+    return tuple(entries)
+
+
+def _read_concurrency(service: str, fields: Fields, disks: Sequence[DiskSpec]) -> Concurrency:
+    """Read `concurrency`; a miren disk, held by one instance at a time, decides its default."""
+    held = next((disk for disk in disks if disk.is_miren), None)
+    default = _Mode.AUTO if service == _WEB and not held else _Mode.FIXED
+    table = fields.table("concurrency", "[services.NAME.concurrency]")
+    if table is None:
+        return AutoConcurrency() if default is _Mode.AUTO else FixedConcurrency()
+    mode = table.choice("mode", _Mode, default)
+    auto = AutoConcurrency(
+        table.integer("requests_per_instance", 1) or 10,
+        table.duration("scale_down_delay", 900.0, example="15m"),
+    )
+    fixed = FixedConcurrency(table.integer("num_instances", 1) or 1)
+    if mode is not None:
+        _refuse_mixing(table, mode, held)
+    if held and mode is _Mode.AUTO:
+        what = (
+            f'is "auto", but the miren disk {quoted(held.name)} is held by one instance at a time'
+        )
+        table.error("mode", what, 'write mode = "fixed", or leave out concurrency')
+    if held and mode is _Mode.FIXED and fixed.num_instances > 1:
+        what = f"is {fixed.num_instances}, but the miren disk {quoted(held.name)} is held by one"
+        table.error("num_instances", f"{what} instance at a time", "write num_instances = 1")
+    return auto if mode is _Mode.AUTO else fixed
+
+
+def _refuse_mixing(table: Fields, mode: _Mode, held: DiskSpec | None) -> None:
+    other = _Mode.FIXED if mode is _Mode.AUTO else _Mode.AUTO
+    default = "because of its miren disk" if held else "by default"
+    reason = "" if "mode" in table else f" {default}"
+    for key in _KEYS_OF_MODE[other]:
+        if key in table:
+            what = f'belongs to mode "{other}", but the mode is "{mode}"{reason}'
+            instead = "remove it" if held else f'remove it, or write mode = "{other}"'
+            table.error(key, what, instead)

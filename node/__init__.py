@@ -1,0 +1,1 @@
+"""The host side: programs, devices, filesystems, mounts, and the CSI Node service on top."""

@@ -1,0 +1,125 @@
+"""What is wrong with a disk or with the pool, as seen from this node."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from csi.disk import Content, Disk
+from csi.errors import DiskError, Unavailable
+from node import block_device, mounts, superblock, usage
+from node.devices import Devices
+
+NEARLY_FULL = 0.9
+"""The share of a pool's space above which a warning is due."""
+METADATA_NEARLY_FULL = 0.8
+"""The same for its metadata, whose exhaustion is worse: it stops all disks, not only writers."""
+
+_EXT4 = Path("/sys/fs/ext4")
+_BTRFS = Path("/sys/fs/btrfs")
+_BLOCK = Path("/sys/dev/block")
+
+
+class Severity(StrEnum):
+    """How bad it is; the words of the CSI spec (VolumeHealthErrorType, StorageHealthErrorType)."""
+
+    DEGRADED = "DEGRADED"
+    INACCESSIBLE = "INACCESSIBLE"
+    DATA_LOSS = "DATA_LOSS"
+    STORAGE_DEGRADED = "STORAGE_DEGRADED"
+    STORAGE_UNREACHABLE = "STORAGE_UNREACHABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that is wrong."""
+
+    severity: Severity
+    reason: str
+    """In CamelCase, for machines."""
+    message: str
+    """For people."""
+
+
+def of_disk(disk: Disk, device: Path | None) -> list[Condition]:
+    """Return what is wrong with a disk; nothing if it is well, or not attached here.
+
+    Args:
+        disk: as the pool describes it.
+        device: its device, if it is there.
+    """
+    if device is None:
+        return []
+    try:
+        block_device.probe(device)
+    except Unavailable as error:
+        return [Condition(Severity.INACCESSIBLE, "DeviceFailed", str(error))]
+    shown = mounts.of_device(device)
+    if not shown:
+        return _unmounted(disk, device)
+    try:
+        usage.of_filesystem(shown[0].target)
+    except Unavailable as error:
+        return [Condition(Severity.INACCESSIBLE, "FilesystemShutDown", str(error))]
+    found = []
+    if any(mount.has_failed for mount in shown):
+        message = "the kernel made the filesystem read-only after an error; restart what uses it"
+        found.append(Condition(Severity.DEGRADED, "FilesystemReadOnly", message))
+    count = _errors(device)
+    if count:
+        message = f"the filesystem met {count} errors; see the kernel's log"
+        found.append(Condition(Severity.DEGRADED, "FilesystemErrors", message))
+    return found
+
+
+def of_storage(devices: Devices) -> list[Condition]:
+    """Return what is wrong with the pool."""
+    try:
+        devices.check()
+        pool = devices.usage()
+    except DiskError as error:
+        return [Condition(Severity.STORAGE_UNREACHABLE, "PoolUnreachable", str(error))]
+    found = []
+    if pool.used >= NEARLY_FULL * pool.size:
+        message = (
+            f"the pool holds {pool.used} of {pool.size} bytes; extend it or delete disks and "
+            "snapshots, else writes fail when it is full"
+        )
+        found.append(Condition(Severity.STORAGE_DEGRADED, "PoolNearlyFull", message))
+    if pool.metadata_used >= METADATA_NEARLY_FULL:
+        message = f"the pool's metadata is {pool.metadata_used:.0%} full; extend it"
+        found.append(Condition(Severity.STORAGE_DEGRADED, "PoolMetadataNearlyFull", message))
+    return found
+
+
+def _unmounted(disk: Disk, device: Path) -> list[Condition]:
+    if disk.content is not Content.FORMATTED or mounts.of_node(device):
+        return []
+    if superblock.read(device, disk.filesystem) is not None:
+        return []
+    message = f"the disk was formatted as {disk.filesystem}, but there is none on it any more"
+    return [Condition(Severity.DATA_LOSS, "FilesystemMissing", message)]
+
+
+def _errors(device: Path) -> int:
+    """Return how many errors the kernel has counted on the mounted filesystem of a device."""
+    number = mounts.block_number(device)
+    if number is None:
+        return 0
+    name = (_BLOCK / f"{number[0]}:{number[1]}").resolve().name
+    ext4 = _read(_EXT4 / name / "errors_count")
+    of_btrfs = [link.parent.parent for link in _BTRFS.glob(f"*/devices/{name}")]
+    lines = (
+        line
+        for one in of_btrfs
+        for file in one.glob("devinfo/*/error_stats")
+        for line in _read(file).splitlines()
+    )
+    return sum(int(word) for text in (ext4, *lines) for word in text.split() if word.isdecimal())
+
+
+def _read(file: Path) -> str:
+    try:
+        return os.fsdecode(file.read_bytes())
+    except OSError:
+        return ""

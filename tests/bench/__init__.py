@@ -1,0 +1,1 @@
+"""Speed and memory beside the raw commands; `make bench` prints the tables."""

@@ -1,0 +1,69 @@
+"""Which pool the tests run on, and fixtures that every suite shares."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lvm.plugin import LvmPlugin
+
+_MARKERS = (
+    "loop_only: not for the LVM pool",
+    "lvm_only: not for the loop-file pool",
+    "lvm: needs a VM, or runs in one",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pool",
+        metavar="loop|lvm:VG/THINPOOL",
+        help="run the suites of both pools here and on this one only"
+        " (default: on loop files here and on real LVM in a VM)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    pool = config.getoption("--pool")
+    if pool is None:
+        config.pluginmanager.register(LvmPlugin())
+    elif pool != "loop" and not pool.startswith("lvm:"):
+        raise pytest.UsageError(f"--pool {pool}: neither loop nor lvm:VG/THINPOOL")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    pool = config.getoption("--pool")
+    if pool is None:
+        return
+    other = "lvm_only" if pool == "loop" else "loop_only"
+    config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker(other)])
+    items[:] = [item for item in items if not item.get_closest_marker(other)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as their summary: `record_property("summary", LINE)`."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "summary" and report.when == "call":
+                    terminalreporter.write_line(f"{report.nodeid}: {value}")
+
+
+@pytest.fixture
+def pool_spec(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty pool, as the driver's --pool names it; what a test leaves in it is thrown away."""
+    spec: str = request.config.getoption("--pool") or "loop"
+    if spec == "loop":
+        folder = tmp_path / "pool"
+        folder.mkdir()
+        yield f"loop:{folder}"
+        shutil.rmtree(folder)
+        return
+    yield spec
+    group, _, pool = spec.removeprefix("lvm:").partition("/")
+    rest = ["--select", f'pool_lv="{pool}"', group]
+    subprocess.run(["lvremove", "--quiet", "--quiet", "--force", *rest], check=True)

@@ -1,0 +1,85 @@
+"""What an operator of the host does with a pool's devices: format, mount, look, check."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKS = {
+    "ext4": ("e2fsck", "-fn"),
+    "xfs": ("xfs_repair", "-n"),
+    "btrfs": ("btrfs", "check", "--readonly"),
+}
+"""What finds every fault of a filesystem and mends none."""
+
+
+class Host:
+    """Formats and mounts devices; nothing stays mounted after the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mounted: list[Path] = []
+
+    def format(self, device: Path, filesystem: str) -> None:
+        options = ["-E", "nodiscard"] if filesystem == "ext4" else ["-K"]
+        run(f"mkfs.{filesystem}", "-q", *options, device)
+
+    def mount(self, device: Path, *options: str) -> Path:
+        """Mount a device at a new place."""
+        target = Path(tempfile.mkdtemp(prefix="mount-", dir=self._folder))
+        run("mount", *(("-o", ",".join(options)) if options else ()), device, target)
+        self._mounted.append(target)
+        return target
+
+    def bind(self, source: Path, target: Path) -> None:
+        run("mount", "--bind", source, target)
+        self._mounted.append(target)
+
+    def unmount(self, target: Path) -> None:
+        run("umount", target)
+        self._mounted.remove(target)
+
+    @contextlib.contextmanager
+    def mounted(self, device: Path, *options: str) -> Iterator[Path]:
+        target = self.mount(device, *options)
+        yield target
+        self.unmount(target)
+
+    def grow(self, filesystem: str, device: Path, target: Path) -> int:
+        """Have a mounted filesystem fill its device; returns its new size in bytes."""
+        grow = {
+            "ext4": ("resize2fs", str(device)),
+            "xfs": ("xfs_growfs", str(target)),
+            "btrfs": ("btrfs", "filesystem", "resize", "max", str(target)),
+        }
+        run(*grow[filesystem])
+        room = os.statvfs(target)
+        return room.f_blocks * room.f_frsize
+
+    def clear(self) -> None:
+        for target in reversed(self._mounted):
+            subprocess.run(["fsfreeze", "--unfreeze", target], check=False, capture_output=True)
+            run("umount", target)
+
+
+def run(*argv: str | Path) -> str:
+    """Run a program that must succeed; returns what it prints."""
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def check(device: Path, filesystem: str) -> None:
+    """Fail unless the filesystem on an unmounted device is without any fault."""
+    run(*CHECKS[filesystem], device)
+
+
+def is_writable(mount_point: Path, *, within: float) -> bool:
+    """Tell whether a file can be made there in that many seconds: nobody can while it is frozen."""
+    touch = subprocess.Popen(["touch", mount_point / "is-writable"])
+    try:
+        return touch.wait(within) == 0
+    except subprocess.TimeoutExpired:
+        return False

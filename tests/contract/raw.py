@@ -1,0 +1,37 @@
+"""Block devices as a program sees them that uses them raw."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write(device: Path, offset: int, data: bytes) -> None:
+    """Write to a raw device, durably."""
+    with opened(device, os.O_RDWR) as fd:
+        os.pwrite(fd, data, offset)
+        os.fsync(fd)
+
+
+def read(device: Path, offset: int, length: int) -> bytes:
+    with opened(device) as fd:
+        return os.pread(fd, length, offset)
+
+
+def size(device: Path) -> int:
+    with opened(device) as fd:
+        return os.lseek(fd, 0, os.SEEK_END)
+
+
+def read_ahead_kib(device: Path) -> int:
+    queue = Path("/sys/block") / device.resolve().name / "queue"
+    return int((queue / "read_ahead_kb").read_text())
+
+
+@contextlib.contextmanager
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    fd = os.open(path, flags)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

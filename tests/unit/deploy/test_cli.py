@@ -1,0 +1,244 @@
+"""kubectl-miren as a user runs it: what it prints where, and its exit status."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from csi import __version__
+
+ROOT = Path(__file__).parents[3]
+
+SHOP = """name = "shop"
+[[services.db.disks]]
+name = "data"
+mount_path = "/data"
+size_gb = 20
+"""
+WRONG = """name = "my_shop"
+[services.db]
+prot = 80
+"""
+
+
+def run(
+    *arguments: str | Path, cwd: Path = ROOT, content: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.main", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=content,
+        stdin=subprocess.DEVNULL if content is None else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    (folder / ".miren").mkdir(parents=True)
+    (folder / "src").mkdir()
+    (folder / ".miren" / "app.toml").write_text(SHOP)
+    return folder
+
+
+def kinds(text: str) -> list[str]:
+    return [manifest["kind"] for manifest in yaml.safe_load_all(text)]
+
+
+@pytest.mark.parametrize(
+    ("path", "cwd"),
+    [
+        (".miren/app.toml", "."),
+        (".", "."),
+        (".miren", "."),
+        (None, "."),
+        (None, "src"),
+    ],
+    ids=["file", "folder", ".miren itself", "here", "searched upwards"],
+)
+def test_an_app_is_translated_wherever_it_is_given(shop: Path, path: str | None, cwd: str) -> None:
+    given = [] if path is None else [path]
+    result = run("translate", *given, "--only", "disks", cwd=shop / cwd)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert kinds(result.stdout) == ["PersistentVolume", "PersistentVolumeClaim"]
+
+
+def test_an_app_is_translated_from_standard_input() -> None:
+    result = run("translate", "-", "--only", "disks", content=SHOP)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert kinds(result.stdout) == ["PersistentVolume", "PersistentVolumeClaim"]
+
+
+def test_namespace_node_and_format_are_used(shop: Path) -> None:
+    options = ["--namespace", "prod", "--node", "server-1", "-o", "json"]
+    result = run("translate", shop, "--only", "disks", *options)
+    document = json.loads(result.stdout)
+    assert (document["apiVersion"], document["kind"]) == ("v1", "List")
+    volume, claim = document["items"]
+    assert claim["metadata"]["namespace"] == "prod"
+    assert "server-1" in json.dumps(volume["spec"]["nodeAffinity"])
+
+
+def test_a_wrong_file_exits_2_with_every_problem_and_no_manifest() -> None:
+    result = run("translate", "-", "--only", "disks", content=WRONG)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "<stdin>:1:1: name: may have only letters, digits and hyphens, and no hyphen first or "
+        'last; write name = "my-shop"\n'
+        "<stdin>:3:1: services.db.prot: is not a known key; did you mean port?\n"
+    )
+
+
+def test_a_warning_goes_to_standard_error_and_the_manifests_are_printed() -> None:
+    local = 'name = "a"\nservices.web.disks = [{ name = "d", mount_path = "/d", provider = "local"'
+    result = run("translate", "-", "--only", "disks", content=local + ", size_gb = 1 }]")
+    assert result.returncode == 0
+    assert result.stderr.startswith("warning: <stdin>:2:76: services.web.disks[0].size_gb: ")
+    assert kinds(result.stdout) == ["PersistentVolume", "PersistentVolumeClaim"]
+
+
+def test_an_app_without_disks_prints_nothing_and_says_so() -> None:
+    result = run("translate", "-", "--only", "disks", content='name = "a"')
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == "the app a has no disks\n"
+
+
+def test_the_complete_translation_is_said_to_come_later(shop: Path) -> None:
+    result = run("translate", shop)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "kubectl-miren: only disks can be translated so far, all of an app comes in a later "
+        "version: add --only disks\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["translat"], "invalid choice: 'translat'"),
+        (["translate", "--only", "services"], "invalid choice: 'services'"),
+        (["translate", "-", "--only", "disks", "--namespace", "Prod"], '"Prod" is no namespace'),
+        (["translate", "-", "--only", "disks", "--node", "a b"], '"a b" is no node name'),
+        (["translate", "missing", "--only", "disks"], "missing: cannot be read: No such file"),
+        (["translate", "a" * 5000, "--only", "disks"], "cannot be read: File name too long"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_says_why(arguments: list[str], said: str) -> None:
+    result = run(*arguments, content=SHOP)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_app_above_the_working_directory_exits_2() -> None:
+    result = run("translate", "--only", "disks", cwd=Path("/proc"))
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "/proc: there is no .miren/app.toml here or in any folder above"
+    )
+
+
+def test_help_shows_how_to_use_it() -> None:
+    assert "translate" in run("--help").stdout
+    assert (
+        "kubectl miren translate --only disks | kubectl apply -f -" in run("translate", "-h").stdout
+    )
+
+
+def test_the_version_is_told() -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"kubectl-miren {__version__}\n")
+
+
+def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = f'translate() {{ "{sys.executable}" -m deploy.main translate "$@" --only disks; }}\n'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        ["bash", "-c", command + script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_reader_that_went_away_is_no_crash(shop: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as pipe:
+        result = subprocess.run(
+            [sys.executable, "-m", "deploy.main", "translate", shop, "--only", "disks"],
+            cwd=ROOT,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    # As the shell reports a program that the broken pipe's signal ended.
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_manifests_that_cannot_be_written_exit_1_with_the_reason(shop: Path) -> None:
+    result = shell("translate > /dev/full", shop)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "kubectl-miren: the manifests could not be written: No space left on device\n"
+    )
+
+
+def test_closed_streams_are_no_crash(shop: Path) -> None:
+    assert shell("translate >&-", shop).stderr == (
+        "kubectl-miren: the manifests could not be written: Bad file descriptor\n"
+    )
+    result = shell("translate - <&-", shop)
+    assert result.returncode == 2
+    assert result.stderr.startswith("<stdin>: cannot be read: Bad file descriptor")
+
+
+def test_a_working_directory_that_was_deleted_is_no_crash(shop: Path) -> None:
+    result = shell("mkdir gone; cd gone; rmdir ../gone; translate", shop)
+    assert result.returncode == 2
+    assert result.stderr.startswith(".: has been deleted: No such file or directory")
+
+
+def wait_for_reader(fifo: Path, process: subprocess.Popen[bytes]) -> int:
+    """Return the writing end, once the process has the reading end open."""
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.01)
+    pytest.fail("the command ended without reading its file")
+
+
+def test_an_interrupt_is_no_crash(tmp_path: Path) -> None:
+    slow = tmp_path / "app.toml"
+    os.mkfifo(slow)
+    # A test run in the background ignores interrupts, and so would its children.
+    command: list[str | Path] = ["env", "--default-signal=INT", sys.executable, "-m", "deploy.main"]
+    command += ["translate", slow, "--only", "disks"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        writing_end = wait_for_reader(slow, process)
+        process.send_signal(signal.SIGINT)
+        # Also ends a command that goes on after the interrupt: it reads an empty file.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        os.close(writing_end)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"")
