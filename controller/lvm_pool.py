@@ -108,12 +108,12 @@ class LvmPool:
         try:
             with self._promises.hold(_called(disk.name), disk.size):
                 return self._create(disk)
-        except PoolFull:
+        except (PoolFull, NotFound) as error:
+            # What exists needs neither room nor its source any more.
             try:
                 return self._existing(disk)
             except NotFound:
-                pass
-            raise
+                raise error from None
 
     def _create(self, disk: Disk) -> Disk:
         if disk.source is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from csi.disk import Content, Disk
 from csi.errors import DiskError, Unavailable
-from node import block_device, mounts, superblock, usage
+from node import block_device, mounts, superblock
 from node.devices import Devices
 
 NEARLY_FULL = 0.9
@@ -58,9 +58,10 @@ def of_disk(disk: Disk, device: Path | None) -> list[Condition]:
     if not shown:
         return _unmounted(disk, device)
     try:
-        usage.of_filesystem(shown[0].target)
-    except Unavailable as error:
-        return [Condition(Severity.INACCESSIBLE, "FilesystemShutDown", str(error))]
+        shown[0].target.stat()
+    except OSError as error:
+        message = f"the filesystem does not answer: {error.strerror}; restart what uses it"
+        return [Condition(Severity.INACCESSIBLE, "FilesystemShutDown", message)]
     found = []
     if any(mount.has_failed for mount in shown):
         message = "the kernel made the filesystem read-only after an error; restart what uses it"

@@ -17,9 +17,10 @@ def parse(field: str, text: str) -> Path:
     Raises:
         InvalidRequest: it is not absolute, or leads upwards, or is the root.
     """
-    path = Path(text)
-    if not path.is_absolute():
+    if not text.startswith("/"):
         raise InvalidRequest(f"{field} must be an absolute path, not {text!r}")
+    # pathlib keeps two leading slashes, which POSIX lets mean something; the mount table does not.
+    path = Path("/", text.lstrip("/"))
     if ".." in path.parts:
         raise InvalidRequest(f'{field} must not contain "..": {text!r}')
     if path == Path("/"):

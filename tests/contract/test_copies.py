@@ -194,7 +194,7 @@ def test_a_clone_may_be_larger_than_its_source(pool: Pool, pgdata: Disk) -> None
 
 
 def test_a_clone_is_not_smaller_than_its_source(pool: Pool, pgdata: Disk) -> None:
-    with pytest.raises(OutOfRange, match='disk "clone" .* disk "pgdata"'):
+    with pytest.raises(OutOfRange, match=r'disk "clone" .* disk "pgdata"'):
         pool.create(Disk("clone", pgdata.size - 4 * MIB, source=PGDATA))
 
     assert pool.disks() == [pgdata]

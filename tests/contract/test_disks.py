@@ -1,4 +1,4 @@
-"""Disks: what is asked for is what there is, durably, under any name; and nothing else is touched."""
+"""Disks: what is asked for is what there is, durably, under any name; nothing else is touched."""
 
 import re
 from collections.abc import Callable
@@ -195,7 +195,7 @@ def test_a_disk_whose_device_is_open_is_not_deleted(pool: Pool) -> None:
     device = pool.attach("pgdata")
     raw.write(device, 0, b"precious")
 
-    with raw.opened(device), pytest.raises(DiskInUse, match='disk "pgdata" .*open'):
+    with raw.opened(device), pytest.raises(DiskInUse, match=r'disk "pgdata" .*open'):
         pool.delete("pgdata")
 
     assert raw.read(pool.attach("pgdata"), 0, 8) == b"precious"
@@ -332,7 +332,7 @@ def test_what_is_not_ours_is_neither_listed_nor_touched(pool: Pool, foreign: For
         pool.attach("theirs")
     with pytest.raises(NotFound):
         pool.delete("theirs")
-    with pytest.raises(Incompatible, match='"theirs" .* not ours'):
+    with pytest.raises(Incompatible, match=r'"theirs" .* not ours'):
         pool.create(Disk("theirs", 4 * MIB))
     pool.delete_snapshots(["theirs"])
 

@@ -1,7 +1,6 @@
 """What every store of leases promises, whatever keeps the records."""
 
 import json
-import multiprocessing
 import os
 import signal
 import stat
@@ -21,6 +20,8 @@ from controller.lease_file import LeaseFile
 from controller.leases import Leases, LeaseStore
 from csi.errors import InvalidRequest, LeaseHeld, Unavailable
 from tests.unit.controller.memory_leases import MemoryLeaseStore
+
+pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -127,21 +128,23 @@ def test_what_an_update_raises_goes_through_and_nothing_changes(store: LeaseStor
 def test_threads_do_not_lose_each_others_updates(store: LeaseStore) -> None:
     together = threading.Barrier(8)
 
-    def count(number: int) -> None:
+    def count_up(disk: str) -> None:
+        def more(lease: Lease | None) -> Lease:
+            return Lease(disk, transitions=(lease.transitions if lease else 0) + 1)
+
+        store.update(disk, more)
+
+    def work(number: int) -> None:
         together.wait()
         for _ in range(10):
-            store.update("shared", _plus_one)
-            store.update(f"own-{number}", _plus_one)
+            count_up("shared")
+            count_up(f"own-{number}")
 
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(count, range(8)))
+        list(threads.map(work, range(8)))
 
     counts = {lease.disk: lease.transitions for lease in store.list()}
     assert counts == {"shared": 80, **{f"own-{number}": 10 for number in range(8)}}
-
-
-def _plus_one(lease: Lease | None) -> Lease:
-    return Lease("x", transitions=(lease.transitions if lease else 0) + 1)
 
 
 # the file
@@ -150,35 +153,56 @@ PROCESSES = 8
 DISKS = 50
 
 
-def _race(path: Path, me: int, start: threading.Barrier) -> list[str]:
-    """Try to get every disk; return those that this process holds."""
-    leases = Leases(LeaseFile(path))
-    start.wait(60)
-    won = []
-    for number in range(DISKS):
-        claim = Claim(f"disk-{number}", f"default/db-{me}", "coordinator")
-        try:
-            leases.acquire(claim)
-        except LeaseHeld:
-            continue
-        won.append(claim.disk)
-    return won
+_RACER = """
+import sys
+from pathlib import Path
+from controller.lease import Claim
+from controller.lease_file import LeaseFile
+from controller.leases import Leases
+from csi.errors import LeaseHeld
+leases = Leases(LeaseFile(Path(sys.argv[1])))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[3])):
+    try:
+        leases.acquire(Claim(f"disk-{number}", sys.argv[2], "coordinator"))
+    except LeaseHeld:
+        continue
+    print(f"disk-{number}", flush=True)
+"""
+
+
+def _start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
 
 
 def test_of_racing_processes_exactly_one_wins_each_disk(path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    with spawn.Manager() as manager, spawn.Pool(PROCESSES) as processes:
-        start = manager.Barrier(PROCESSES)
-        racers = [processes.apply_async(_race, (path, me, start)) for me in range(PROCESSES)]
-        won = {f"default/db-{me}": racer.get(120) for me, racer in enumerate(racers)}
+    names = [f"default/db-{number}" for number in range(PROCESSES)]
+    racers = {name: _start(_RACER, path, name, DISKS) for name in names}
+    for racer in racers.values():
+        assert racer.stdout
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers.values():
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    won = {name: racer.communicate(timeout=120)[0].split() for name, racer in racers.items()}
 
-    holders = {disk: holder for holder, disks in won.items() for disk in disks}
+    assert [racer.returncode for racer in racers.values()] == [0] * PROCESSES
+    holders = {disk: name for name, disks in won.items() for disk in disks}
     assert sum(map(len, won.values())) == len(holders) == DISKS
     leases = LeaseFile(path).list()
     assert {lease.disk: lease.holder for lease in leases} == holders
     for lease in leases:
         waiting = {one.holder for one in lease.waiting}
-        assert waiting == set(won) - {lease.holder}, "a loser's wait was lost"
+        assert waiting == set(names) - {lease.holder}, "a loser's wait was lost"
 
 
 _ENDLESS = """
@@ -198,10 +222,7 @@ for number in range(10**6):
 
 @pytest.mark.parametrize("after", [1, 7, 30, 70])
 def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(path: Path, after: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS, path], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with _start(_ENDLESS, path) as process:
         assert process.stdout
         told = [process.stdout.readline() for _ in range(after)]
         process.send_signal(signal.SIGKILL)

@@ -1,0 +1,140 @@
+"""A driver that is killed in the middle of a cut: nothing stays frozen, nothing is half there."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.pool import Pool
+from csi.disk import MIB, Content, Disk
+from tests.contract.conftest import OpenPool
+from tests.contract.host import Host, is_writable
+
+DISKS = ("data", "wal")
+
+Cutting = Callable[[], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def targets(pool: Pool, host: Host) -> list[Path]:
+    """Where the disks are mounted; copying them takes a while."""
+    places = []
+    for name in DISKS:
+        pool.create(Disk(name, 64 * MIB))
+        device = pool.attach(name)
+        host.format(device, "ext4")
+        pool.mark(name, Content.FORMATTED)
+        target = host.mount(device)
+        (target / "ballast").write_bytes(os.urandom(24 * MIB))
+        places.append(target)
+    return places
+
+
+@pytest.fixture
+def cutting(pool_spec: str) -> Iterator[Cutting]:
+    """Starts drivers that cut groups of all disks; returned when the first group is there."""
+    drivers: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "tests.contract.cutting", pool_spec, *DISKS]
+        driver = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        drivers.append(driver)
+        assert driver.stdout
+        assert driver.stdout.readline().strip().isdecimal()
+        return driver
+
+    yield start
+    for driver in drivers:
+        driver.kill()
+        driver.wait()
+        if driver.stdout:
+            driver.stdout.close()
+
+
+def wait_until_frozen(driver: subprocess.Popen[str]) -> None:
+    """Wait for the moment in which the disks are frozen: their watchdog has said so then."""
+    while driver.poll() is None:
+        if any(has_frozen(pid) for pid in children(driver.pid)):
+            return
+    raise AssertionError(f"the driver ended by itself: {driver.returncode}")
+
+
+def has_frozen(pid: str) -> bool:
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        return name == "sh" and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[str]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [child for file in tasks for child in file.read_text().split()]
+
+
+def promised(driver: subprocess.Popen[str]) -> int:
+    """How many groups a driver that has ended was sure of, at least."""
+    assert driver.stdout
+    return 1 + len(driver.stdout.read().splitlines())
+
+
+def assert_whole_groups(pool: Pool, at_least: int) -> None:
+    groups: dict[str, set[str]] = {}
+    for snapshot in pool.snapshots():
+        groups.setdefault(snapshot.group, set()).add(snapshot.disk)
+    assert all(disks == set(DISKS) for disks in groups.values()), groups
+    assert len(groups) >= at_least
+
+
+def test_a_killed_driver_leaves_nothing_frozen(
+    start: OpenPool, targets: list[Path], cutting: Cutting
+) -> None:
+    driver = cutting()
+    wait_until_frozen(driver)
+
+    driver.kill()
+    driver.wait()
+
+    assert all(is_writable(target, within=30) for target in targets)
+    recovered = start()
+    recovered.recover()
+    assert_whole_groups(recovered, at_least=promised(driver))
+
+
+def test_if_the_watchdog_is_killed_too_the_next_driver_thaws(
+    start: OpenPool, targets: list[Path], cutting: Cutting
+) -> None:
+    driver = cutting()
+    wait_until_frozen(driver)
+
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert not is_writable(targets[0], within=0.5)
+    recovered = start()
+    recovered.recover()
+
+    assert all(is_writable(target, within=30) for target in targets)
+    assert_whole_groups(recovered, at_least=promised(driver))
+
+
+def test_a_killed_driver_leaves_the_pool_usable(
+    pool: Pool, start: OpenPool, targets: list[Path], cutting: Cutting
+) -> None:
+    for _ in range(3):
+        driver = cutting()
+        wait_until_frozen(driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+
+    recovered = start()
+    recovered.recover()
+    recovered.delete_snapshots([snapshot.name for snapshot in recovered.snapshots()])
+
+    assert targets
+    assert recovered.snapshots() == []
+    assert [disk.name for disk in recovered.disks()] == list(DISKS)
+    assert recovered.usage() == pool.usage()
