@@ -1,5 +1,6 @@
 """What the kernel shows of a volume group's devices, read from /dev and /sys without a program."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +29,12 @@ class DeviceMapper:
 
     def is_suspended(self, lv: str) -> bool:
         """Tell whether all input and output of the LV is held up now."""
-        path = self.path(lv)
-        if not path.exists():
+        try:
+            number = os.minor(self.path(lv).stat().st_rdev)
+        except FileNotFoundError:
             return False
-        return _is_suspended(_BLOCK / path.resolve().name)
+        # Where udev runs, the path is a link to /dev/dm-N; elsewhere it is a node of its own.
+        return _is_suspended(_BLOCK / f"dm-{number}")
 
     def suspended(self) -> list[str]:
         """Return the LVs of our disks that are suspended."""

@@ -49,9 +49,11 @@ def decode_snapshot(attribute: bytes, size: int) -> Snapshot | None:
 def _facts(attribute: bytes, of: type[Disk] | type[Snapshot], kind: str) -> dict[str, Any]:
     try:
         facts = json.loads(attribute)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(facts, dict) or facts.get(_KIND) != kind:
+        return {}
+    if not isinstance(facts.get("name"), str):
         return {}
     # A later version may have written facts that this one does not know.
     known = {field.name for field in fields(of)}

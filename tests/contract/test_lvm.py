@@ -41,7 +41,7 @@ def lv_of(disk: Disk) -> str:
 
 
 def run(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
 def test_a_killed_shell_is_replaced(session: LvmSession, vg: str) -> None:

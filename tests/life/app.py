@@ -16,6 +16,7 @@ import pytest
 from csi.disk import MIB
 from csi.stubs import csi_pb2
 from deploy.local_driver import LocalDriver, block_capability, mount_capability, pod_context
+from tests.life.host import CAP_SYS_RESOURCE, has_capability
 
 SIZE = 512 * MIB
 """What disks have in these tests: room enough for every filesystem's mkfs, xfs wants the most."""
@@ -142,6 +143,11 @@ class Instance:
     def file(self) -> Path:
         """Where `write` writes and `read` reads: a file on the filesystem, or the raw device."""
         return self.target / "data" if self.filesystem else self.target
+
+    @property
+    def grows_in_use(self) -> bool:
+        """Whether it can grow while it runs; ext4 only where root has all of its rights."""
+        return self.filesystem != "ext4" or has_capability(CAP_SYS_RESOURCE)
 
     def deploy(self) -> "Instance":
         """From a pod that is scheduled to its disk at the target path."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+CAP_SYS_RESOURCE = 24
 _THAW = 0xC0045878  # FITHAW, linux/fs.h
 
 
@@ -45,12 +46,19 @@ class Host:
 
     def clear(self) -> None:
         """Unmount everything and let go of all loop devices, as after a reboot."""
+        for device in self.loop_devices():  # those in use go when they are unmounted
+            subprocess.run(["losetup", "--detach", device], check=True)
         for target in reversed(self.mounts()):
             with contextlib.suppress(OSError):
                 was_frozen(target)  # else unmounting it could take forever
             subprocess.run(["umount", "--lazy", target], check=True)
-        for device in self.loop_devices():
-            subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def has_capability(number: int) -> bool:
+    """Whether root may do what capabilities(7) gives that number to."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (effective,) = (line.split()[1] for line in lines if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> number & 1)
 
 
 def was_frozen(mounted: Path) -> bool:

@@ -54,8 +54,9 @@ class Story:
         yield "publish copy", copy.publish
         assert copy.read(3 * len(self.data)).rstrip(b"\0") == self.data
         yield "expand", lambda: operator.expand(disk, GIB)
-        yield "expand on node", lambda: db.expand(GIB)
-        assert db.stats()[csi_pb2.VolumeUsage.BYTES].total > 0.9 * GIB
+        if db.grows_in_use:
+            yield "expand on node", lambda: db.expand(GIB)
+            assert db.stats()[csi_pb2.VolumeUsage.BYTES].total > 0.9 * GIB
         assert db.read(len(self.data)) == self.data
         assert db.read(13, 2 * len(self.data)) == b"after the cut"
         for instance in (copy, db):
@@ -67,6 +68,7 @@ class Story:
         yield "attach again", db.attach
         yield "stage again", db.stage
         yield "publish again", db.publish
+        assert db.stats()[csi_pb2.VolumeUsage.BYTES].total > 0.9 * GIB
         assert db.read(len(self.data)) == self.data
         yield "unpublish again", db.unpublish
         yield "unstage again", db.unstage

@@ -78,15 +78,23 @@ class TestEveryKindOfDisk:
         self, db: Instance, operator: Operator, orders: bytes
     ) -> None:
         before = db.stats()[BYTES].total
-        stop = threading.Event()
         with ThreadPoolExecutor(1) as threads:
+            stop = threading.Event()
             writing = threads.submit(_write_on, db, orders, stop)
-            size = operator.expand("pgdata", GIB)
-            db.expand(GIB)
-            stop.set()
+            try:
+                assert operator.expand("pgdata", GIB) == GIB
+                if db.grows_in_use:
+                    db.expand(GIB)
+                else:
+                    with refused(grpc.StatusCode.FAILED_PRECONDITION, "CAP_SYS_RESOURCE"):
+                        db.expand(GIB)
+            finally:
+                stop.set()
             written = writing.result()
 
-        assert size == GIB
+        if not db.grows_in_use:
+            db.stop()
+            db.deploy()
         assert db.stats()[BYTES].total - before > 0.9 * (GIB - SIZE)
         for place in written:
             assert digest(db.read(len(orders), place)) == digest(orders)
