@@ -19,7 +19,7 @@ def admit(usage: PoolUsage, what: str, extra: int) -> None:
     raise PoolFull(
         f"{what} needs {human(extra)}, but only {human(usage.promisable)} of the pool may still "
         f"be promised ({human(usage.provisioned)} promised of "
-        f"{human(usage.size)} \N{MULTIPLICATION SIGN} {usage.overcommit:g})"
+        f"{human(usage.size)} \N{MULTIPLICATION SIGN} overcommit {usage.overcommit:g})"
     )
 
 

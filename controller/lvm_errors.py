@@ -6,6 +6,7 @@ from csi.errors import DiskError, DiskInUse, PoolFull, ProgramFailed, Unavailabl
 
 ALREADY_EXISTS = re.compile(r"already exists in volume group")
 MISSING_LV = re.compile(r"Failed to find logical volume", re.IGNORECASE)
+NOTHING_TO_CHANGE = re.compile(r"is already \d+ for")
 NOTHING_TO_GROW = re.compile(r"matches existing size|not larger than existing|No size change")
 
 _IN_USE = re.compile(r"in use|is used by|contains a filesystem")

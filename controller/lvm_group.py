@@ -1,5 +1,7 @@
 """One volume group as this driver sees it: commands, rows, and errors in the domain's words."""
 
+from collections.abc import Sequence
+
 from controller import lvm_errors
 from controller.lvm_session import Lvm, Reply, Row
 from csi.errors import NotFound, Unavailable
@@ -38,12 +40,15 @@ class VolumeGroup:
 
     def must(self, subject: str, *argv: str) -> Reply:
         """Run a command about `subject`; raises NotFound when its LV is missing, or what fits."""
-        reply = self.lvm.call(*argv)
+        return self.expect(subject, argv, self.lvm.call(*argv))
+
+    def expect(self, subject: str, argv: Sequence[str], reply: Reply) -> Reply:
+        """Return the reply of a command that succeeded; raises as `must` does otherwise."""
         if reply.ok:
             return reply
         if lvm_errors.MISSING_LV.search(reply.message):
             raise NotFound(f"{subject} does not exist")
-        raise lvm_errors.failure(argv, reply.message, subject)
+        raise lvm_errors.failure(tuple(argv), reply.message, subject)
 
     def thin_pool_row(self, thin_pool: str) -> Row:
         """Return the facts of the thin pool itself; raises Unavailable when it is gone."""

@@ -241,7 +241,10 @@ class LvmPool:
 
     def set_read_ahead(self, name: str, kib: int) -> None:
         """Have LVM keep the read-ahead; it applies it whenever the LV is active."""
-        self._change(name, *lvm_tags.read_ahead_arguments(kib))
+        path = self._group.path(_lv(name))
+        reply = self._group.lvm.call("lvchange", *lvm_tags.read_ahead_arguments(kib), path)
+        if not lvm_errors.NOTHING_TO_CHANGE.search(reply.message):
+            self._group.expect(_called(name), ("lvchange", path), reply)
 
     def mark(self, name: str, content: Content, filesystem: str | None = None) -> None:
         """Swap the tags that say what is on the disk, in one command."""

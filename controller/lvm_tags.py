@@ -71,7 +71,7 @@ def disk_tags(disk: Disk, *, grow: int | None = None) -> list[str]:
         FILESYSTEM: disk.filesystem,
         CREATED_BY: disk.created_by,
         SOURCE: f"{disk.source.kind}/{disk.source.name}" if disk.source else "",
-        LEASE_TIMEOUT: f"{disk.lease_timeout:g}",
+        LEASE_TIMEOUT: repr(disk.lease_timeout),
         FRESH_UUID: "renew" if disk.fresh_uuid else "",
         GROW: str(grow) if grow else "",
     }

@@ -50,7 +50,6 @@ _LIMITS: Mapping[str, int] = {
     "volume_path": 4096,
     "volume_publish_path": 4096,
     "mount_flags": 4096,
-    "starting_token": 1024,
 }
 _INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
 _MAY_BE_NEGATIVE = frozenset({"starting_offset"})

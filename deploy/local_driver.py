@@ -16,6 +16,8 @@ from csi.stubs import csi_pb2, csi_pb2_grpc
 MODE = csi_pb2.VolumeCapability.AccessMode
 START_SECONDS = 60.0
 CALL_SECONDS = 300.0
+_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20))
+"""A starting driver is soon there: gRPC's own second would be most of the wait."""
 
 
 class LocalDriver:
@@ -56,7 +58,7 @@ class LocalDriver:
             self._process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self._channel = grpc.insecure_channel(f"unix://{self.socket}")
+        self._channel = grpc.insecure_channel(f"unix://{self.socket}", _RECONNECT)
         ready = grpc.channel_ready_future(self._channel)
         deadline = time.monotonic() + START_SECONDS
         while True:

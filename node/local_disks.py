@@ -5,9 +5,9 @@ import stat
 import threading
 from pathlib import Path
 
-from csi import local_id, mount_flags
+from csi import local_id
 from csi.capability import Capability
-from csi.errors import Incompatible, NotFound, Refused, Unavailable
+from csi.errors import Incompatible, InvalidRequest, NotFound, Refused, Unavailable
 from csi.local_id import LocalId
 from node import comparison, mounts, ownership, paths
 from node.mounts import Mount
@@ -69,7 +69,12 @@ class LocalDisks:
             Incompatible: it is there in another way.
             InvalidRequest, Refused: see `ensure`, or the target is no fit place.
         """
-        mount_flags.parse(capability.flags)
+        others = set(capability.flags) - {"ro", "rw"}
+        if others:
+            raise InvalidRequest(
+                f'local disk "{volume_id}" is a folder of this host, whose mount flags it has; '
+                f"leave out {', '.join(sorted(flag.partition('=')[0] for flag in others))}"
+            )
         directory = self.ensure(volume_id)
         read_only = read_only or capability.read_only
         there = mounts.at(target)

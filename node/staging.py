@@ -182,11 +182,11 @@ class Staging:
 
     def _filesystem_of(self, disk: Disk, capability: Capability) -> str:
         asked = capability.filesystem or disk.filesystem
-        if disk.content is not Content.FORMATTED:
+        if disk.content is Content.RAW:
             return asked
         if asked != disk.filesystem:
             log.warning(
-                'disk "%s" is %s already and is mounted as that, although fs_type says %s',
+                'disk "%s" was created as %s and is mounted as that, although fs_type says %s',
                 disk.name,
                 disk.filesystem,
                 asked,

@@ -101,6 +101,7 @@ def test_the_read_ahead_asked_for_is_set(pool: Pool, start: OpenPool) -> None:
     at_creation = raw.read_ahead_kib(device)
 
     pool.set_read_ahead("pgdata", 2048)
+    pool.set_read_ahead("pgdata", 2048)  # the same again is fine
     at_once = raw.read_ahead_kib(device)
     pool.detach("pgdata")
     again = start()

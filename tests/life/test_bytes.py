@@ -1,7 +1,9 @@
 """Never a lost byte: what the driver did not write itself, it does not overwrite."""
 
 import hashlib
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -14,13 +16,15 @@ from tests.life.app import Instance, Operator, refused
 from tests.life.conftest import Apps, Drivers
 from tests.life.host import Host
 
+RAW_SIZE = 128 * MIB
+
 
 def _ext4(device: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
 
 
-def _xfs(device: Path) -> None:
-    subprocess.run(["mkfs.xfs", "-q", "-f", device], check=True)
+def _btrfs(device: Path) -> None:
+    subprocess.run(["mkfs.btrfs", "-q", "-f", device], check=True)
 
 
 def _swap(device: Path) -> None:
@@ -45,11 +49,19 @@ def _lvm_crc(data: bytes) -> int:
 
 
 def _gpt(device: Path) -> None:
-    subprocess.run(
-        ["sfdisk", "--quiet", "--no-tell-kernel", device],
-        input=b"label: gpt\nsize=10M\n",
-        check=True,
+    """A partition table with one partition (UEFI 2.10, 5.3), as a user's installer writes it."""
+    sectors = RAW_SIZE // 512
+    partition = b"a type of 16 by." + b"an id of its own" + struct.pack("<QQ", 2048, 4095)
+    table = partition.ljust(128 * 128, b"\0")
+    header = bytearray(b"EFI PART" + bytes.fromhex("00000100") + struct.pack("<I", 92)).ljust(
+        92, b"\0"
     )
+    struct.pack_into("<QQQQ", header, 24, 1, sectors - 1, 34, sectors - 34)
+    struct.pack_into("<16sQIII", header, 56, b"the disk's own id", 2, 128, 128, zlib.crc32(table))
+    struct.pack_into("<I", header, 16, zlib.crc32(header))
+    protective = bytes(446) + struct.pack("<B3sB3sII", 0, b"", 0xEE, b"", 1, sectors - 1)
+    _put(device, protective.ljust(510, b"\0") + b"\x55\xaa" + bytes(header), at=0)
+    _put(device, table, at=1024)
 
 
 def _put(device: Path, data: bytes, at: int) -> None:
@@ -58,17 +70,17 @@ def _put(device: Path, data: bytes, at: int) -> None:
         file.write(data)
 
 
-@pytest.mark.parametrize("write", [_ext4, _xfs, _swap, _lvm2, _gpt])
+@pytest.mark.parametrize("write", [_btrfs, _swap, _lvm2, _gpt])
 def test_a_block_volume_with_a_signature_is_never_formatted(
     app: Apps, operator: Operator, write: Callable[[Path], None]
 ) -> None:
-    operator.create("pgdata", filesystem="")
+    operator.create("pgdata", size=RAW_SIZE, filesystem="")
     raw = app("pgdata", pod="raw-0", filesystem="").deploy()
     write(raw.target)
     before = _digest(raw.target)
     raw.stop()
 
-    db = app("pgdata", filesystem="btrfs")
+    db = app("pgdata", filesystem="ext4")
     db.attach()
     with refused(grpc.StatusCode.FAILED_PRECONDITION, "pgdata"):
         db.stage()
@@ -104,7 +116,7 @@ def test_an_empty_block_volume_may_become_a_filesystem(app: Apps, operator: Oper
 def test_a_damaged_filesystem_is_not_formatted_anew(
     app: Apps, operator: Operator, host: Host
 ) -> None:
-    operator.create("pgdata")
+    operator.create("pgdata", size=RAW_SIZE)
     db = app("pgdata").deploy()
     db.write(b"first order" * 1000)
     device = host.device_of(db.target)
@@ -130,7 +142,7 @@ def test_a_folder_without_space_loses_nothing(drivers: Drivers, small_folder: Pa
     before = sorted(small_folder.rglob("*"))
 
     for number in range(3):  # each would be a full copy
-        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, f"snapshot-{number}"):
+        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "MiB"):
             operator.snapshot("pgdata", f"snapshot-{number}")
 
     assert operator.snapshots() == []

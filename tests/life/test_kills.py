@@ -89,13 +89,13 @@ def story(app: Apps, operator: Operator, filesystem: str) -> Story:
     return Story(db, copy, operator, Random(3).randbytes(5 * MIB))
 
 
-@pytest.mark.parametrize("filesystem", ["ext4", pytest.param("", id="block")])
+@pytest.mark.loop_only
+@pytest.mark.parametrize("filesystem", ["ext4"])
 def test_a_kill_between_any_two_calls(driver: LocalDriver, story: Story, host: Host) -> None:
-    for name, call in story.calls():
+    for _, call in story.calls():
         call()
-        if not name.endswith("again"):
-            driver.kill()
-            driver.start()
+        driver.kill()
+        driver.start()
 
     assert_nothing_is_left(story.operator, host)
 
@@ -104,27 +104,31 @@ def test_a_kill_between_any_two_calls(driver: LocalDriver, story: Story, host: H
     ("filesystem", "seed"),
     [
         ("ext4", 1),
-        pytest.param("xfs", 2, marks=pytest.mark.loop_only),
+        ("xfs", 2),
         pytest.param("btrfs", 3, marks=pytest.mark.loop_only),
         pytest.param("", 4, id="block-4", marks=pytest.mark.loop_only),
-        ("xfs", 5),
     ],
 )
-def test_a_kill_in_the_middle_of_every_call(
+def test_a_kill_in_the_middle_of_calls(
     driver: LocalDriver, story: Story, host: Host, seed: int
 ) -> None:
     durations = [seconds(call) for _, call in story.calls()]
     random = Random(seed)
 
-    for duration, (_, call) in zip(durations, story.calls(), strict=True):
-        kill_during(driver, call, duration * random.uniform(0.05, 0.95))
-        driver.start()
+    # Every second call of this life; another seed has the others.
+    for number, (_, call) in enumerate(story.calls(), start=seed):
+        if number % 2:
+            kill_during(driver, call, durations[number - seed] * random.uniform(0.05, 0.95))
+            driver.start()
         until_it_succeeds(call)
 
     assert_nothing_is_left(story.operator, host)
 
 
-@pytest.mark.parametrize("filesystem", ["ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize(
+    "filesystem",
+    ["ext4", *(pytest.param(name, marks=pytest.mark.loop_only) for name in ("xfs", "btrfs"))],
+)
 def test_kills_in_the_middle_of_mkfs(
     driver: LocalDriver, app: Apps, operator: Operator, host: Host, filesystem: str
 ) -> None:
@@ -228,14 +232,14 @@ def test_a_kill_never_leaves_a_filesystem_frozen(
         return lambda: driver.groups.CreateVolumeGroupSnapshot(request)
 
     duration = seconds(group("rehearsal"))
-    for number, share in enumerate((0.2, 0.4, 0.6, 0.8)):
+    for number, share in enumerate((0.3, 0.5, 0.7)):
         kill_during(driver, group(f"group-{number}"), duration * share, everything=everything)
         driver.start()
         assert_writable(orders)
         assert_writable(ledger)
         until_it_succeeds(group(f"group-{number}"))
 
-    assert len(operator.snapshots()) == 2 * 5
+    assert len(operator.snapshots()) == 2 * 4
 
 
 def assert_writable(instance: Instance) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 _INIT = Path(__file__).resolve().with_name("init")
-_NOISE = ("SELinux:", "mmapper_init", "sysrq: Power Off", "reboot: Power down")
+_NOISE = ("SELinux:", "mmapper_init", "sysrq: Power Off", "reboot: Power down", "unshare: sigproc")
 
 
 class VmError(Exception):

@@ -135,6 +135,15 @@ def test_ids_that_are_none(local: LocalDisks, target: Path, volume_id: str) -> N
         local.publish(volume_id, target, WRITER, read_only=False)
 
 
+def test_flags_that_a_folder_cannot_have_are_refused(local: LocalDisks, target: Path) -> None:
+    asked = replace(WRITER, flags=("rw", "noexec", "commit=5"))
+
+    with pytest.raises(InvalidRequest, match="leave out commit, noexec"):
+        local.publish(UPLOADS, target, asked, read_only=False)
+
+    assert not target.exists()
+
+
 def test_unpublishing_leaves_alone_what_is_not_this_disk(
     local: LocalDisks, target: Path, tmp_path: Path
 ) -> None:

@@ -302,6 +302,20 @@ def test_unpublishing_leaves_alone_what_is_not_this_disk(
     assert (target / "order").read_text() == "first"
 
 
+def test_unpublishing_leaves_alone_what_is_mounted_over_this_disk(
+    publishing: Publishing, staged: Path, target: Path, tmp_path: Path
+) -> None:
+    publishing.publish("pgdata", staged, target, WRITER, read_only=False)
+    mounts.bind(tmp_path, target)
+
+    with pytest.raises(Refused, match='which is not disk "pgdata"; it is left alone'):
+        publishing.unpublish("pgdata", target)
+
+    there = mounts.at(target)
+    assert there is not None
+    assert there.root == str(tmp_path)
+
+
 def test_unpublishing_never_removes_files(
     disks: LoopDisks, publishing: Publishing, target: Path
 ) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -316,21 +317,34 @@ def test_what_a_killed_driver_started_is_ended_before_the_next_touches_the_devic
     assert not _runs(orphan)
 
 
-def test_a_lock_of_somebody_else_is_waited_for(disks: LoopDisks) -> None:
+def test_a_lock_of_somebody_else_is_waited_for(disks: LoopDisks, tmp_path: Path) -> None:
     disks.create("pgdata")
     device = disks.attach("pgdata")
-    argv = ["flock", "--exclusive", str(device), "sh", "-c", "echo locked; read -r _; echo free"]
-    udev = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert udev.stdin is not None
+    log = tmp_path / "log"
+    locked = f"echo locked; read -r _; echo udev has looked >>{log}"
+    udev = subprocess.Popen(
+        ["flock", "--exclusive", device, "sh", "-c", locked],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert udev.stdout is not None
-    assert udev.stdout.readline() == b"locked\n"
-    udev.stdin.close()
+    udev.stdout.readline()
 
-    device_programs.run(device, ("true",))
+    mkfs = ("sh", "-c", f"echo mkfs ran >>{log}")
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(device_programs.run, device, mkfs)
+        while not running.done() and "->" not in _locks(device):
+            pass
+        udev.communicate(b"\n")
+        running.result()
 
-    # It came to its end by itself rather than being killed.
-    assert udev.stdout.read() == b"free\n"
-    assert udev.wait() == 0
+    assert log.read_text().splitlines() == ["udev has looked", "mkfs ran"]
+
+
+def _locks(file: Path) -> str:
+    """The lines of /proc/locks about a file; "->" marks who waits for one (proc_locks(5))."""
+    number = f":{file.stat().st_ino} "
+    return "".join(line for line in Path("/proc/locks").open() if number in line)
 
 
 class KilledDriver:

@@ -23,7 +23,7 @@ def test_beyond_the_limit_they_are_refused_with_all_figures() -> None:
 
     assert str(refused.value) == (
         'disk "pgdata" needs 10 GiB, but only 3.5 GiB of the pool may still be promised '
-        "(12.5 GiB promised of 8 GiB × 2)"  # noqa: RUF001
+        "(12.5 GiB promised of 8 GiB × overcommit 2)"  # noqa: RUF001
     )
 
 

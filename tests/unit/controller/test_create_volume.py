@@ -302,10 +302,14 @@ def test_only_requisite_topologies_are_a_must(controller: ControllerService) -> 
     )
 
 
-def test_a_topology_key_of_another_driver_is_not_met(controller: ControllerService) -> None:
-    zone = csi_pb2.Topology(
-        segments={"topology.kubernetes.io/zone": "a", **on("coordinator")[0].segments}
-    )
-    requirement = csi_pb2.TopologyRequirement(requisite=[zone])
+def test_all_of_a_topology_must_be_true_and_its_keys_have_no_case(
+    controller: ControllerService,
+) -> None:
+    def required(**segments: str) -> csi_pb2.CreateVolumeRequest:
+        named = {key.replace("_", "/"): value for key, value in segments.items()}
+        topology = csi_pb2.Topology(segments={**on("coordinator")[0].segments, **named})
+        requirement = csi_pb2.TopologyRequirement(requisite=[topology])
+        return create(accessibility_requirements=requirement)
 
-    refusal(PoolFull, controller.CreateVolume, create(accessibility_requirements=requirement))
+    refusal(PoolFull, controller.CreateVolume, required(zone="coordinator"))
+    created(controller, required(**{"Topology.disk.csi.miren.dev_Node": "coordinator"}))

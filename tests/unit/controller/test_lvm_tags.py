@@ -22,7 +22,7 @@ DISKS = st.builds(
     content=st.sampled_from(Content),
     created_by=NAMES | st.just(""),
     source=st.none() | st.builds(Source, st.sampled_from(SourceKind), NAMES),
-    lease_timeout=st.sampled_from([0.5, 90.0, 300.0, 86400.0]),
+    lease_timeout=st.floats(0.001, 1e9),
     fresh_uuid=st.booleans(),
 )
 SNAPSHOTS = st.builds(
