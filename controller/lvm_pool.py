@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller import lvm_errors, lvm_tags, names
-from controller.batch import Batch
 from controller.device_mapper import DeviceMapper
 from controller.lvm_group import VolumeGroup
+from controller.lvm_removal import LvmRemoval
 from controller.lvm_session import Lvm, LvmSession, Reply
 from controller.lvm_snapshots import LvmSnapshots
 from controller.promises import Promises
@@ -23,7 +23,6 @@ from csi.disk import (
     SourceKind,
 )
 from csi.errors import (
-    DiskError,
     DiskInUse,
     Incompatible,
     InvalidRequest,
@@ -59,8 +58,8 @@ class LvmPool:
         self._mapper = DeviceMapper(vg)
         self._group = VolumeGroup(vg, LvmSession(heal=self._resume))
         self._promises = Promises(self._count)
-        self._removals = Batch(self._remove)
-        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._mapper, self._removals)
+        self._removal = LvmRemoval(self._group, self._mapper)
+        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._mapper, self._removal)
         try:
             self._check_layout(pool)
         except BaseException:
@@ -192,37 +191,12 @@ class LvmPool:
     def delete(self, name: str) -> None:
         """Remove the LV, in one command with whatever else is removed at this moment."""
         try:
-            self._removals.do(_lv(name))
+            self._removal.remove(_lv(name))
         except NotFound:
             raise disk_not_found(name) from None
         except DiskInUse as error:
-            raise DiskInUse(f'disk "{name}" cannot be deleted: {error}') from None
-
-    def _remove(self, lvs: Sequence[str]) -> dict[str, BaseException]:
+            raise DiskInUse(f"{_called(name)} cannot be deleted: {error}") from None
         self._promises.forget()
-        together = self._lvremove(lvs)
-        if together.ok:
-            return {}
-        errors: dict[str, BaseException] = {}
-        for lv in lvs:
-            alone = self._lvremove([lv]) if len(lvs) > 1 else together
-            missing = lvm_errors.missing(alone.message, self._group.path(lv))
-            # One that is missing only at the second look went with the first command.
-            if missing and lvm_errors.missing(together.message, self._group.path(lv)):
-                errors[lv] = NotFound(f"{self._group.path(lv)} does not exist")
-            elif not alone.ok and not missing:
-                errors[lv] = self._not_removed(lv, alone.message)
-        return errors
-
-    def _lvremove(self, lvs: Sequence[str]) -> Reply:
-        return self._group.lvm.call("lvremove", "-y", "-f", *map(self._group.path, lvs))
-
-    def _not_removed(self, lv: str, message: str) -> DiskError:
-        error = lvm_errors.failure(("lvremove", self._group.path(lv)), message, f"LV {lv}")
-        if not isinstance(error, DiskInUse):
-            return error
-        where = [str(mount.target) for mount in mounts.of_device(self._mapper.path(lv))]
-        return DiskInUse(f"it is mounted at {', '.join(where)}" if where else "its device is open")
 
     def expand(self, name: str, size: int) -> Disk:
         """Extend the LV; the thin pool gives blocks when they are written."""

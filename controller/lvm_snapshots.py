@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from controller import lvm_errors, lvm_tags, names
-from controller.batch import Batch
 from controller.device_mapper import DeviceMapper
 from controller.lvm_group import VolumeGroup
+from controller.lvm_removal import LvmRemoval
 from controller.thin_metadata import ThinMetadata
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import Incompatible, NotFound, disk_not_found, snapshot_not_found
@@ -20,13 +20,13 @@ class LvmSnapshots:
     """The snapshots of one volume group."""
 
     def __init__(
-        self, group: VolumeGroup, thin_pool: str, mapper: DeviceMapper, removals: Batch
+        self, group: VolumeGroup, thin_pool: str, mapper: DeviceMapper, removal: LvmRemoval
     ) -> None:
-        """Args: the group and pool they live in; removals: what removes LVs by name."""
+        """Args: the group and pool they live in; removal: what removes LVs."""
         self._group = group
         self._mapper = mapper
         self._metadata = ThinMetadata(group.name, thin_pool)
-        self._removals = removals
+        self._removal = removal
 
     def create(self, wanted: Sequence[NewSnapshot]) -> list[Snapshot]:
         """Cut the snapshots that do not exist yet, at one moment, all or none."""
@@ -108,7 +108,7 @@ class LvmSnapshots:
         """Remove those that exist."""
         for name in snapshots:
             with contextlib.suppress(NotFound):
-                self._removals.do(names.stem(names.SNAPSHOT, name))
+                self._removal.remove(names.stem(names.SNAPSHOT, name))
 
     def allocated(self, snapshot: Snapshot) -> Iterator[Extent]:
         """Yield the written extents of a snapshot."""

@@ -47,15 +47,11 @@ class Mount:
 
     def is_of(self, device: Path) -> bool:
         """Whether this is a mount of the filesystem on a block device."""
-        number = block_number(device)
-        return number is not None and number in (self.device, _origin(self))
+        return _is_of(self, block_number(device))
 
     def is_node(self, device: Path) -> bool:
         """Whether this is a bind mount of a block device itself, so that it can be opened."""
-        if self.root == "/" or self.fstype not in {"devtmpfs", "tmpfs"}:
-            return False
-        number = block_number(device)
-        return number is not None and number == block_number(self.target)
+        return _is_node(self, block_number(device))
 
 
 def mounts() -> list[Mount]:
@@ -82,12 +78,20 @@ def parse(line: str) -> Mount:
 
 def of_device(device: Path) -> list[Mount]:
     """Return the mounts of the filesystem on a block device, older ones first."""
-    return [mount for mount in mounts() if mount.is_of(device)]
+    number = block_number(device)
+    return [mount for mount in mounts() if _is_of(mount, number)]
 
 
 def of_node(device: Path) -> list[Mount]:
     """Return the bind mounts of a block device itself, older ones first."""
-    return [mount for mount in mounts() if mount.is_node(device)]
+    number = block_number(device)
+    return [mount for mount in mounts() if _is_node(mount, number)]
+
+
+def users(device: Path) -> list[Mount]:
+    """Return the mounts of both kinds, older ones first: all that use a disk."""
+    number = block_number(device)
+    return [mount for mount in mounts() if _is_of(mount, number) or _is_node(mount, number)]
 
 
 def at(target: Path) -> Mount | None:
@@ -175,11 +179,18 @@ def _decoded(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
-def _origin(mount: Mount) -> tuple[int, int] | None:
-    """Return the number of the device behind a mount that shows an anonymous one, as btrfs."""
-    if mount.device[0] != 0 or not mount.source.startswith("/"):
-        return None
-    return block_number(Path(mount.source))
+def _is_of(mount: Mount, number: tuple[int, int] | None) -> bool:
+    if mount.device[0] != 0:
+        return mount.device == number
+    # An anonymous number, as btrfs has: what it was mounted from tells more.
+    from_path = mount.source.startswith("/")
+    return from_path and number is not None and block_number(Path(mount.source)) == number
+
+
+def _is_node(mount: Mount, number: tuple[int, int] | None) -> bool:
+    if mount.root == "/" or mount.fstype not in {"devtmpfs", "tmpfs"}:
+        return False
+    return number is not None and block_number(mount.target) == number
 
 
 def _place(target: Path) -> Path:

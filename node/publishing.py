@@ -127,8 +127,7 @@ def _is_published(
 
 
 def _targets(device: Path, source: Mount) -> list[Path]:
-    users = [*mounts.of_device(device), *mounts.of_node(device)]
-    return [mount.target for mount in users if mount.target != source.target]
+    return [mount.target for mount in mounts.users(device) if mount.target != source.target]
 
 
 def _protect(name: str, device: Path, others: list[Path], *, read_only: bool) -> None:

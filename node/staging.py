@@ -83,7 +83,7 @@ class Staging:
     def _stage(self, disk: Disk, device: Path, path: Path, capability: Capability) -> None:
         if self._is_staged(disk, device, path, capability):
             return
-        users = [*mounts.of_device(device), *mounts.of_node(device)]
+        users = mounts.users(device)
         if users:
             places = ", ".join(str(mount.target) for mount in users)
             raise DiskInUse(
@@ -118,7 +118,7 @@ class Staging:
         there = find(device, path)
         if there is None:
             return
-        users = [mount.target for mount in (*mounts.of_device(device), *mounts.of_node(device))]
+        users = [mount.target for mount in mounts.users(device)]
         others = [str(target) for target in users if target != there.target]
         if others:
             raise DiskInUse(
@@ -128,7 +128,7 @@ class Staging:
             mounts.unmount(target)
 
     def _let_go(self, name: str, device: Path) -> None:
-        if mounts.of_device(device) or mounts.of_node(device):
+        if mounts.users(device):
             return
         # A loop device would hand this on to whatever uses it next.
         block_device.write_protect(device, on=False)

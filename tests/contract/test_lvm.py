@@ -14,7 +14,7 @@ from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
 from csi.disk import MIB, Disk
-from csi.errors import Incompatible
+from csi.errors import DiskInUse, Incompatible
 
 pytestmark = pytest.mark.lvm_only
 
@@ -114,6 +114,18 @@ def test_a_strangers_lv_of_our_name_is_left_alone(lvm_pool: LvmPool, vg: str) ->
         assert lvm_pool.disks() == []
     finally:
         run("lvremove", "--quiet", "--quiet", "-f", f"{vg}/{lv_of(wanted)}")
+
+
+def test_a_raw_device_bound_somewhere_is_not_deleted(lvm_pool: LvmPool, tmp_path: Path) -> None:
+    disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
+    target = tmp_path / "device"
+    target.touch()
+    run("mount", "--bind", lvm_pool.attach(disk.name), target)
+    try:
+        with pytest.raises(DiskInUse, match=f"mounted at {target}"):
+            lvm_pool.delete(disk.name)
+    finally:
+        run("umount", target)
 
 
 def test_an_inactive_disk_is_activated_at_attach(lvm_pool: LvmPool, vg: str) -> None:
