@@ -1,23 +1,18 @@
 """What is wrong with a disk or with the pool, as seen from this node."""
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from csi.disk import Content, Disk
 from csi.errors import DiskError, Unavailable
-from node import block_device, mounts, superblock
+from node import block_device, kernel_errors, mounts, superblock
 from node.devices import Devices
 
 NEARLY_FULL = 0.9
 """The share of a pool's space above which a warning is due."""
 METADATA_NEARLY_FULL = 0.8
 """The same for its metadata, whose exhaustion is worse: it stops all disks, not only writers."""
-
-_EXT4 = Path("/sys/fs/ext4")
-_BTRFS = Path("/sys/fs/btrfs")
-_BLOCK = Path("/sys/dev/block")
 
 
 class Severity(StrEnum):
@@ -63,10 +58,10 @@ def of_disk(disk: Disk, device: Path | None) -> list[Condition]:
         message = f"the filesystem does not answer: {error.strerror}; restart what uses it"
         return [Condition(Severity.INACCESSIBLE, "FilesystemShutDown", message)]
     found = []
-    if any(mount.has_failed for mount in shown):
+    if any(kernel_errors.has_stopped_writing(mount, device) for mount in shown):
         message = "the kernel made the filesystem read-only after an error; restart what uses it"
         found.append(Condition(Severity.DEGRADED, "FilesystemReadOnly", message))
-    count = _errors(device)
+    count = kernel_errors.count(device)
     if count:
         message = f"the filesystem met {count} errors; see the kernel's log"
         found.append(Condition(Severity.DEGRADED, "FilesystemErrors", message))
@@ -100,27 +95,3 @@ def _unmounted(disk: Disk, device: Path) -> list[Condition]:
         return []
     message = f"the disk was formatted as {disk.filesystem}, but there is none on it any more"
     return [Condition(Severity.DATA_LOSS, "FilesystemMissing", message)]
-
-
-def _errors(device: Path) -> int:
-    """Return how many errors the kernel has counted on the mounted filesystem of a device."""
-    number = mounts.block_number(device)
-    if number is None:
-        return 0
-    name = (_BLOCK / f"{number[0]}:{number[1]}").resolve().name
-    ext4 = _read(_EXT4 / name / "errors_count")
-    of_btrfs = [link.parent.parent for link in _BTRFS.glob(f"*/devices/{name}")]
-    lines = (
-        line
-        for one in of_btrfs
-        for file in one.glob("devinfo/*/error_stats")
-        for line in _read(file).splitlines()
-    )
-    return sum(int(word) for text in (ext4, *lines) for word in text.split() if word.isdecimal())
-
-
-def _read(file: Path) -> str:
-    try:
-        return os.fsdecode(file.read_bytes())
-    except OSError:
-        return ""

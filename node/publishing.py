@@ -4,7 +4,7 @@ from pathlib import Path
 
 from csi.capability import Capability
 from csi.errors import DiskInUse, Incompatible, Refused
-from node import block_device, comparison, mounts, ownership, paths
+from node import block_device, comparison, kernel_errors, mounts, ownership, paths
 from node.devices import Devices
 from node.mounts import Mount
 from node.staging import NODE
@@ -42,7 +42,7 @@ class Publishing:
         source = _staged(name, device, staging, capability)
         read_only = read_only or capability.read_only
         if not read_only:
-            _refuse_read_only(name, source)
+            _refuse_read_only(name, source, device)
         if _is_published(name, device, target, capability, read_only=read_only):
             return
         others = _targets(device, source)
@@ -99,10 +99,10 @@ def _staged(name: str, device: Path, staging: Path, capability: Capability) -> M
     return there
 
 
-def _refuse_read_only(name: str, source: Mount) -> None:
+def _refuse_read_only(name: str, source: Mount, device: Path) -> None:
     if "ro" in source.options:
         raise Refused(f'disk "{name}" is staged read-only; it cannot be published writable')
-    if source.has_failed:
+    if kernel_errors.has_stopped_writing(source, device):
         raise Refused(
             f'the filesystem of disk "{name}" went read-only after an error; stop all that uses '
             "it, so that it is unstaged, and it is checked when it is staged again"
