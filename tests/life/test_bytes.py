@@ -70,7 +70,10 @@ def _put(device: Path, data: bytes, at: int) -> None:
         file.write(data)
 
 
-@pytest.mark.parametrize("write", [_btrfs, _swap, _lvm2, _gpt])
+@pytest.mark.parametrize(
+    "write",
+    [_lvm2, *(pytest.param(one, marks=pytest.mark.loop_only) for one in (_btrfs, _swap, _gpt))],
+)
 def test_a_block_volume_with_a_signature_is_never_formatted(
     app: Apps, operator: Operator, write: Callable[[Path], None]
 ) -> None:
@@ -89,6 +92,7 @@ def test_a_block_volume_with_a_signature_is_never_formatted(
     assert _digest(raw.deploy().target) == before
 
 
+@pytest.mark.loop_only
 def test_a_filesystem_that_a_user_made_on_a_block_volume_is_mounted_as_it_is(
     app: Apps, operator: Operator
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_filesystem_that_a_user_made_on_a_block_volume_is_mounted_as_it_is(
     assert db.uuid() == made
 
 
+@pytest.mark.loop_only
 def test_an_empty_block_volume_may_become_a_filesystem(app: Apps, operator: Operator) -> None:
     operator.create("pgdata", filesystem="")
     app("pgdata", pod="raw-0", filesystem="").deploy().stop()
@@ -194,7 +199,8 @@ def small_thin_pool(pool_spec: str, host: Host) -> Iterator[str]:
     """A thin pool of 96 MiB in the VG of the large one, that fails at once when it is full."""
     vg = pool_spec.removeprefix("lvm:").partition("/")[0]
     make = ["lvcreate", "--quiet", "--yes", "--type", "thin-pool", "--size", "96M"]
-    subprocess.run([*make, "--errorwhenfull", "y", "--name", "small", vg], check=True)
+    subprocess.run([*make, "--name", "small", vg], check=True)
+    subprocess.run(["lvchange", "--quiet", "--errorwhenfull", "y", f"{vg}/small"], check=True)
     yield f"lvm:{vg}/small"
     host.clear()
     subprocess.run(["lvremove", "--quiet", "--quiet", "--force", f"{vg}/small"], check=True)

@@ -57,6 +57,7 @@ def test_the_same_disk_is_made_once(driver: LocalDriver, operator: Operator) -> 
     assert operator.disks() == ["pgdata"]
 
 
+@pytest.mark.loop_only
 def test_one_of_many_instances_gets_the_disk(
     driver: LocalDriver, operator: Operator, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_one_of_many_instances_gets_the_disk(
     assert leases["pgdata"]["holderIdentity"] == f"default/{winner.pod}"
 
 
+@pytest.mark.loop_only
 def test_a_disk_is_staged_once_by_many_calls(
     driver: LocalDriver, operator: Operator, tmp_path: Path
 ) -> None:

@@ -104,7 +104,7 @@ def test_a_kill_between_any_two_calls(driver: LocalDriver, story: Story, host: H
     ("filesystem", "seed"),
     [
         ("ext4", 1),
-        ("xfs", 2),
+        pytest.param("xfs", 2, marks=pytest.mark.loop_only),
         pytest.param("btrfs", 3, marks=pytest.mark.loop_only),
         pytest.param("", 4, id="block-4", marks=pytest.mark.loop_only),
     ],
@@ -125,10 +125,8 @@ def test_a_kill_in_the_middle_of_calls(
     assert_nothing_is_left(story.operator, host)
 
 
-@pytest.mark.parametrize(
-    "filesystem",
-    ["ext4", *(pytest.param(name, marks=pytest.mark.loop_only) for name in ("xfs", "btrfs"))],
-)
+@pytest.mark.loop_only
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs", "btrfs"])
 def test_kills_in_the_middle_of_mkfs(
     driver: LocalDriver, app: Apps, operator: Operator, host: Host, filesystem: str
 ) -> None:
@@ -159,7 +157,10 @@ def test_kills_in_the_middle_of_mkfs(
     assert host.loop_devices() == []
 
 
-@pytest.mark.parametrize("filesystem", ["ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize(
+    "filesystem",
+    ["ext4", *(pytest.param(name, marks=pytest.mark.loop_only) for name in ("xfs", "btrfs"))],
+)
 def test_a_half_made_filesystem_is_made_again(
     drivers: Drivers, tmp_path: Path, filesystem: str
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_half_made_filesystem_is_made_again(
     db.stop()
 
 
+@pytest.mark.loop_only
 def test_an_mkfs_that_outlives_its_driver_does_no_harm(drivers: Drivers, tmp_path: Path) -> None:
     driver = drivers()
     db = Instance(driver, tmp_path, "pgdata")
@@ -216,7 +218,10 @@ def test_an_mkfs_that_outlives_its_driver_does_no_harm(drivers: Drivers, tmp_pat
     assert db.read(100) == b"first order"
 
 
-@pytest.mark.parametrize("everything", [False, True], ids=["driver", "container"])
+@pytest.mark.parametrize(
+    "everything",
+    [pytest.param(False, id="driver", marks=pytest.mark.loop_only), pytest.param(True, id="all")],
+)
 def test_a_kill_never_leaves_a_filesystem_frozen(
     driver: LocalDriver, app: Apps, operator: Operator, everything: bool
 ) -> None:

@@ -40,19 +40,37 @@ class TestEveryKindOfDisk:
         operator.create("pgdata", filesystem=filesystem)
         return app("pgdata", filesystem=filesystem).deploy()
 
-    def test_the_next_instance_finds_the_data(
-        self, db: Instance, app: Apps, orders: bytes, filesystem: str, host: Host
+    def test_data_stays_until_the_disk_is_deleted(
+        self, db: Instance, app: Apps, operator: Operator, orders: bytes, host: Host
     ) -> None:
+        filesystem = db.filesystem
         db.write(orders)
         db.stop()
         assert host.mounts() == []
+        assert host.loop_devices() == []
+
+        report = app("pgdata", pod="report-0", filesystem=filesystem, read_only=True).deploy()
+        assert digest(report.read(len(orders))) == digest(orders)
+        with pytest.raises(OSError, match=r"Read-only file system|denied|not permitted"):
+            report.write(b"no")
+        report.stop()
 
         following = app("pgdata", pod="db-1", filesystem=filesystem).deploy()
-
         assert digest(following.read(len(orders))) == digest(orders)
+        with refused(grpc.StatusCode.FAILED_PRECONDITION, "pgdata", "default/db-1"):
+            operator.delete("pgdata")
+        following.detach()  # as if the controller had lost its leases: the node still has it
+        with refused(grpc.StatusCode.FAILED_PRECONDITION, "pgdata", str(following.target)):
+            operator.delete("pgdata")
         following.stop()
+
+        operator.delete("pgdata")
+        operator.delete("pgdata")  # once more is fine
+        assert operator.disks() == []
         assert host.mounts() == []
         assert host.loop_devices() == []
+        with refused(grpc.StatusCode.NOT_FOUND, "pgdata"):
+            operator.get("pgdata")
 
     def test_a_clone_of_a_snapshot_is_used_beside_its_origin(
         self, db: Instance, app: Apps, operator: Operator, orders: bytes, filesystem: str
@@ -100,38 +118,6 @@ class TestEveryKindOfDisk:
             assert digest(db.read(len(orders), place)) == digest(orders)
         db.stop()
 
-    def test_one_that_only_reads_cannot_write(
-        self, db: Instance, app: Apps, orders: bytes, filesystem: str
-    ) -> None:
-        db.write(orders)
-        db.stop()
-
-        report = app("pgdata", pod="report-0", filesystem=filesystem, read_only=True).deploy()
-
-        assert digest(report.read(len(orders))) == digest(orders)
-        with pytest.raises(OSError, match=r"Read-only file system|denied|not permitted"):
-            report.write(b"no")
-        report.stop()
-
-    def test_it_is_deleted_only_when_nobody_has_it(
-        self, db: Instance, operator: Operator, host: Host
-    ) -> None:
-        with refused(grpc.StatusCode.FAILED_PRECONDITION, "pgdata", "default/db-0"):
-            operator.delete("pgdata")
-        db.detach()  # as if the controller had lost its leases: the node still has it
-        with refused(grpc.StatusCode.FAILED_PRECONDITION, "pgdata"):
-            operator.delete("pgdata")
-        db.unpublish()
-        db.unstage()
-
-        operator.delete("pgdata")
-
-        operator.delete("pgdata")  # once more is fine
-        assert operator.disks() == []
-        assert host.loop_devices() == []
-        with refused(grpc.StatusCode.NOT_FOUND, "pgdata"):
-            operator.get("pgdata")
-
 
 def _write_on(instance: Instance, data: bytes, stop: threading.Event) -> set[int]:
     """Write the data at one place after the other, until told to stop; return the places."""
@@ -144,6 +130,7 @@ def _write_on(instance: Instance, data: bytes, stop: threading.Event) -> set[int
     return written
 
 
+@pytest.mark.loop_only
 def test_stats_tell_bytes_and_inodes(app: Apps, operator: Operator, orders: bytes) -> None:
     operator.create("pgdata")
     db = app("pgdata").deploy()
@@ -191,6 +178,7 @@ def test_a_restored_disk_may_be_larger_and_fills_its_size(
     assert larger.stats()[BYTES].total > 0.9 * GIB
 
 
+@pytest.mark.loop_only
 def test_a_copy_is_never_smaller_than_its_source(operator: Operator) -> None:
     operator.create("pgdata")
     operator.snapshot("pgdata", "monday")

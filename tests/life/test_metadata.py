@@ -146,6 +146,7 @@ def copy_extents(device: Path, backup: Path, found: Sequence[tuple[int, int]]) -
             target.write(source.read(size))
 
 
+@pytest.mark.loop_only
 def test_a_filesystems_snapshot_lists_all_of_its_data(
     app: Apps, driver: LocalDriver, operator: Operator, tmp_path: Path
 ) -> None:

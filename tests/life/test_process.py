@@ -88,8 +88,6 @@ def test_a_wrong_option_is_refused_in_one_line(
         ("lvm:nothing/pool", ["nothing/pool"]),
         ("lvm:miren/nothing", ["miren/nothing"]),
         ("lvm:miren/foreign", ["miren/foreign", "thin pool"]),
-        ("lvm:miren", ["VG/THINPOOL"]),
-        ("lvm:miren/po ol", ["po ol"]),
     ],
 )
 def test_a_pool_that_is_none_is_refused_in_one_line(
@@ -147,6 +145,7 @@ def test_another_programs_socket_and_file_are_left_alone(
 # sharing
 
 
+@pytest.mark.loop_only
 def test_controller_and_node_have_a_socket_each(drivers: Drivers, tmp_path: Path) -> None:
     node_socket = tmp_path / "node.sock"
     driver = drivers("--node-endpoint", f"unix://{node_socket}").start()
@@ -242,6 +241,7 @@ def _wait_until_refused(identity: csi_pb2_grpc.IdentityStub) -> None:
             identity.GetPluginInfo(csi_pb2.GetPluginInfoRequest(), timeout=30)
 
 
+@pytest.mark.loop_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_driver_stops_well(driver: LocalDriver, number: signal.Signals) -> None:
     os.kill(driver.pid, number)
@@ -254,6 +254,7 @@ def test_an_idle_driver_stops_well(driver: LocalDriver, number: signal.Signals) 
 # logging
 
 
+@pytest.mark.loop_only
 def test_the_log_is_json_and_has_no_secrets(drivers: Drivers, tmp_path: Path) -> None:
     driver = drivers("--log-format", "json", "--log-level", "debug").start()
     secrets = {"password": SECRET}

@@ -32,6 +32,7 @@ def test_a_disk_is_made_at_the_first_deploy(app: Apps, operator: Operator) -> No
     assert _filesystem(db) == "xfs"
 
 
+@pytest.mark.loop_only
 def test_a_missing_disk_without_a_size_is_not_made(app: Apps, operator: Operator) -> None:
     with refused(grpc.StatusCode.NOT_FOUND) as refusal:
         app("pgdata", attributes=pv()).attach()
@@ -53,6 +54,7 @@ def test_an_existing_disk_keeps_its_size_and_filesystem(app: Apps, operator: Ope
     assert _filesystem(db) == "xfs"
 
 
+@pytest.mark.loop_only
 def test_an_app_finds_the_disk_of_another_app(app: Apps) -> None:
     shop = app("pgdata", attributes=pv(size="1Gi")).deploy()
     shop.write(b"first order")
@@ -78,6 +80,7 @@ def test_data_remains_when_nothing_uses_the_disk(
     assert db.deploy().read(100) == b"first order"
 
 
+@pytest.mark.loop_only
 def test_a_second_instance_waits_and_hears_who_has_the_disk(app: Apps, driver: LocalDriver) -> None:
     db = app("pgdata", attributes=pv(size="1Gi")).deploy()
     second = app("pgdata", pod="db-1", attributes=pv(size="1Gi"))
@@ -96,6 +99,7 @@ def test_a_second_instance_waits_and_hears_who_has_the_disk(app: Apps, driver: L
     assert lease["waiting"] == []
 
 
+@pytest.mark.loop_only
 def test_the_wait_ends_after_lease_timeout(app: Apps) -> None:
     db = app("pgdata", attributes=pv(size="1Gi")).deploy()
     second = app("pgdata", pod="db-1", attributes=pv(size="1Gi", leaseTimeout="1s"))
@@ -112,6 +116,7 @@ def test_the_wait_ends_after_lease_timeout(app: Apps) -> None:
     second.deploy()  # it failed, but Kubernetes may ask again, and the disk is free
 
 
+@pytest.mark.loop_only
 def test_the_node_refuses_a_second_target_by_itself(app: Apps) -> None:
     db = app("pgdata", attributes=pv(size="1Gi")).deploy()
     second = app("pgdata", pod="db-1")
@@ -124,6 +129,7 @@ def test_the_node_refuses_a_second_target_by_itself(app: Apps) -> None:
         db.publish()
 
 
+@pytest.mark.loop_only
 def test_several_writers_of_one_node_share_a_disk_when_they_ask_for_it(app: Apps) -> None:
     first = app("pgdata", attributes=pv(size="1Gi"), mode=MULTI_WRITER).deploy()
     second = app("pgdata", pod="db-1", attributes=pv(size="1Gi"), mode=MULTI_WRITER).deploy()
@@ -135,6 +141,7 @@ def test_several_writers_of_one_node_share_a_disk_when_they_ask_for_it(app: Apps
     second.write(b"second")
 
 
+@pytest.mark.loop_only
 def test_a_local_disk_is_one_folder_for_all_pods_of_an_app(
     app: Apps, driver: LocalDriver, operator: Operator, host: Host
 ) -> None:
@@ -163,6 +170,7 @@ def test_a_local_disk_is_one_folder_for_all_pods_of_an_app(
     assert app("local/shop/uploads", pod="web-1", **local).deploy().read(100) == b"dog"
 
 
+@pytest.mark.loop_only
 @pytest.mark.parametrize(
     ("filesystem", "package"),
     [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")],

@@ -70,30 +70,32 @@ def test_a_raw_device_for_readers_only_takes_no_writes(
     assert not block_device.is_write_protected(device)
 
 
-def test_an_explicit_filesystem_wins_while_the_disk_has_none(
-    disks: LoopDisks, staging: Staging, stage: Path
+def test_a_disk_keeps_the_filesystem_it_was_created_with(
+    disks: LoopDisks, staging: Staging, stage: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     disks.create("pgdata", "ext4")
+    another = replace(WRITER, filesystem="xfs")
+
+    for _ in ("before it is formatted", "and afterwards"):
+        with caplog.at_level(logging.WARNING):
+            staging.stage("pgdata", stage, another)
+        assert _type(stage) == "ext4"
+        assert 'disk "pgdata" was created as ext4' in caplog.text
+        caplog.clear()
+        staging.unstage("pgdata", stage)
+
+    assert disks.get("pgdata").filesystem == "ext4"
+
+
+def test_a_disk_that_was_used_raw_gets_the_filesystem_asked_for(
+    disks: LoopDisks, staging: Staging, stage: Path
+) -> None:
+    disks.create("pgdata", "ext4", content=Content.RAW)
 
     staging.stage("pgdata", stage, replace(WRITER, filesystem="xfs"))
 
     assert disks.get("pgdata").filesystem == "xfs"
     assert _type(stage) == "xfs"
-
-
-def test_the_disks_own_filesystem_wins_once_it_has_one(
-    disks: LoopDisks, staging: Staging, stage: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    disks.create("pgdata", "ext4")
-    staging.stage("pgdata", stage, WRITER)
-    staging.unstage("pgdata", stage)
-
-    with caplog.at_level(logging.WARNING):
-        staging.stage("pgdata", stage, replace(WRITER, filesystem="xfs"))
-
-    assert _type(stage) == "ext4"
-    assert 'disk "pgdata" is ext4 already' in caplog.text
-    assert disks.get("pgdata").filesystem == "ext4"
 
 
 @each_filesystem
