@@ -29,7 +29,7 @@ class LvmRemoval:
         """
         device = self._mapper.path(lv)
         # LVM sees mounted filesystems, but not a raw device that is bound at a pod's path.
-        places = [*mounts.of_device(device), *mounts.of_node(device)]
+        places = mounts.users(device)
         if places:
             where = ", ".join(str(mount.target) for mount in places)
             raise DiskInUse(f"it is mounted at {where}")

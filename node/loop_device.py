@@ -124,7 +124,7 @@ class LoopDevices:
         device = self.find(image)
         if device is None:
             return
-        places = [*mounts.of_device(device), *mounts.of_node(device)]
+        places = mounts.users(device)
         if places:
             raise DiskInUse(f"it is mounted at {', '.join(str(p.target) for p in places)}")
         shown = _backing_file(_number(device))

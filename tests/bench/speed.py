@@ -118,7 +118,8 @@ def _lvremove(*names: str) -> None:
 
 def _run(*argv: str) -> None:
     environ = {**os.environ, "LVM_SUPPRESS_FD_WARNINGS": "1"}
-    subprocess.run(argv, check=True, env=environ, stdout=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    subprocess.run(argv, check=True, env=environ, stdout=quiet, stderr=quiet)
 
 
 def _timed(work: Callable[[], object]) -> float:

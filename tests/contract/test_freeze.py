@@ -1,6 +1,9 @@
 """Freezing: a filesystem rests while it is frozen, is always let go, and is never the wrong one."""
 
+import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,18 +61,6 @@ def test_a_killed_watchdog_does_not_matter(device: Path, host: Host) -> None:
         me = Path(f"/proc/self/task/{threading.get_native_id()}/children")
         (watchdog,) = me.read_text().split()
         run("kill", "-KILL", watchdog)
-
-    assert is_writable(target, within=10)
-
-
-def test_signals_meant_for_the_driver_do_not_thaw_early(device: Path, host: Host) -> None:
-    target = host.mount(device)
-
-    with freeze.frozen([device]):
-        me = Path(f"/proc/self/task/{threading.get_native_id()}/children")
-        for signal in ("HUP", "INT", "QUIT", "TERM"):
-            run("kill", f"-{signal}", *me.read_text().split())
-        assert not is_writable(target, within=0.3)
 
     assert is_writable(target, within=10)
 
@@ -149,20 +140,34 @@ def test_only_devices_can_be_frozen(tmp_path: Path) -> None:
         pass
 
 
-def test_a_driver_that_dies_thaws(device: Path, host: Host) -> None:
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [
+        (signal.SIGKILL, "the driver"),
+        (signal.SIGHUP, "its process group"),
+        (signal.SIGQUIT, "its process group"),
+        (signal.SIGTERM, "its process group"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_driver_that_dies_leaves_nothing_frozen(
+    device: Path, host: Host, number: signal.Signals, whom: str
+) -> None:
     target = host.mount(device)
     program = (
         "import pathlib, sys; from node import freeze\n"
         "with freeze.frozen([pathlib.Path(sys.argv[1])]):\n"
         "    print('frozen', flush=True); sys.stdin.read()\n"
     )
+    argv = [sys.executable, "-c", program, str(device)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        ["python3", "-c", program, device], stdin=pipe, stdout=pipe, text=True
+        argv, stdin=pipe, stdout=pipe, text=True, start_new_session=True
     ) as driver:
         assert driver.stdout
         assert driver.stdout.readline() == "frozen\n"
         assert not is_writable(target, within=0.3)
-        driver.kill()
+        os.kill(driver.pid if whom == "the driver" else -driver.pid, number)
+        assert driver.wait() == -number
 
     assert is_writable(target, within=10)

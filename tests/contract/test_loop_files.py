@@ -169,12 +169,17 @@ def test_a_file_has_one_device_however_many_attach_it(
     start: OpenPool, folder: Path, pgdata: Disk
 ) -> None:
     pools = [start() for _ in range(8)]
+    together = threading.Barrier(8)
 
-    with ThreadPoolExecutor(8) as callers:
-        devices = set(callers.map(lambda pool: pool.attach(pgdata.name), pools))
+    def attach(pool: Pool) -> Path:
+        together.wait()
+        return pool.attach(pgdata.name)
 
-    assert len(devices) == 1
-    assert devices_of(image_of(folder, "pgdata")) == [str(device) for device in devices]
+    for _ in range(10):
+        with ThreadPoolExecutor(8) as callers:
+            devices = set(callers.map(attach, pools))
+        assert devices_of(image_of(folder, "pgdata")) == [str(device) for device in devices]
+        pools[0].detach("pgdata")
 
 
 def test_a_moved_folder_keeps_its_devices(tmp_path: Path) -> None:
@@ -251,19 +256,20 @@ def test_a_device_is_published_somewhere_and_not_deleted(
         pool.delete("pgdata")
 
 
-def test_looking_for_a_device_harms_nobody_who_opens_the_file(folder: Path, pgdata: Disk) -> None:
-    program = (
-        "import os, sys, threading; from pathlib import Path\n"
-        "from node.loop_device import LoopDevices\n"
-        "image = Path(sys.argv[1]); done = threading.Event()\n"
-        "def look():\n"
-        "    while not done.is_set(): LoopDevices().find(image)\n"
-        "thread = threading.Thread(target=look); thread.start()\n"
-        "for _ in range(2000): os.close(os.open(image, os.O_RDWR))\n"
-        "done.set(); thread.join()\n"
+def test_looking_for_a_device_is_harmed_by_nobody_who_opens_the_file(
+    folder: Path, pgdata: Disk
+) -> None:
+    image = image_of(folder, pgdata.name)
+    look = (
+        "import sys; from pathlib import Path; from node.loop_device import LoopDevices\n"
+        "for _ in range(5000): LoopDevices().find(Path(sys.argv[1]))\n"
     )
+    with subprocess.Popen([sys.executable, "-c", look, image]) as looker:
+        while looker.poll() is None:
+            with raw.opened(image, os.O_RDWR):
+                pass
 
-    run(sys.executable, "-c", program, image_of(folder, pgdata.name))
+    assert looker.returncode == 0
 
 
 # copies
