@@ -30,22 +30,23 @@ _FREEZE_TIMEOUT = 60.0
 """Seconds for writing out what the filesystems have in memory."""
 _THAW_TIMEOUT = 30.0
 
-# Signals for the driver's process group, such as Ctrl-C's, must not end it before its work is
-# done. It thaws only what it froze itself; status 3 says that somebody else had thawed that.
+# $0 is fsfreeze, the arguments are open directories. Signals for the driver's process group, such
+# as Ctrl-C's, must not end it before its work is done. It thaws only what it froze itself; status 3
+# says that somebody else had thawed that.
 _WATCHDOG = """
 trap '' HUP INT PIPE QUIT TERM
 exec 2>&1
 frozen=
 failed=
 for fd in "$@"; do
-    fsfreeze --freeze "/proc/self/fd/$fd" || { failed=1; break; }
+    "$0" --freeze "/proc/self/fd/$fd" || { failed=1; break; }
     frozen="$frozen $fd"
 done
 [ "$failed" ] || echo frozen
 exec >/dev/null 2>&1
 read -r _
 status=0
-for fd in $frozen; do fsfreeze --unfreeze "/proc/self/fd/$fd" || status=3; done
+for fd in $frozen; do "$0" --unfreeze "/proc/self/fd/$fd" || status=3; done
 exit $status
 """
 
@@ -61,6 +62,7 @@ def frozen(devices: Sequence[Path]) -> Iterator[None]:
             copied meanwhile may be torn.
         Refused: it is mounted where it cannot be reached.
         Unavailable: it does not come to rest in time.
+        MissingProgram: fsfreeze is not installed.
     """
     with ExitStack() as stack:
         roots = [_open_root(device, stack) for device in dict.fromkeys(devices)]
@@ -68,7 +70,8 @@ def frozen(devices: Sequence[Path]) -> Iterator[None]:
         if not held:
             yield
             return
-        watchdog = programs.start(["sh", "-c", _WATCHDOG, "freeze", *map(str, held)], pass_fds=held)
+        argv = ["sh", "-c", _WATCHDOG, str(programs.require("fsfreeze")), *map(str, held)]
+        watchdog = programs.start(argv, pass_fds=held)
         try:
             _await_frozen(watchdog, devices)
             yield
@@ -76,7 +79,7 @@ def frozen(devices: Sequence[Path]) -> Iterator[None]:
             _release(watchdog, held)
             raise
         if not _release(watchdog, held):
-            raise Busy(f"{_listed(devices)}: somebody thawed it during the copy; try again")
+            raise Busy(f"{_listed(devices)} was thawed by somebody during the copy; try again")
 
 
 def thaw(mount_point: Path) -> bool:

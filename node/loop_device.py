@@ -33,6 +33,7 @@ _GET_STATUS64 = 0x4C05
 _SET_CAPACITY = 0x4C07
 _CONFIGURE = 0x4C0A
 _CTL_GET_FREE = 0x4C82
+_READ_ONLY = 1
 _AUTOCLEAR = 4
 _DIRECT_IO = 16
 _SECTOR = 512
@@ -55,19 +56,26 @@ class _Status:
 
     device: int = 0
     inode: int = 0
+    offset: int = 0
+    size_limit: int = 0
     flags: int = 0
     name: bytes = b""
 
     _LAYOUT = struct.Struct("=5Q4I64s64s32s2Q")
 
     def packed(self) -> bytes:
-        numbers = (self.device, self.inode, 0, 0, 0, 0, 0, 0, self.flags)
-        return self._LAYOUT.pack(*numbers, self.name[:63], b"", b"", 0, 0)
+        where = (self.device, self.inode, 0, self.offset, self.size_limit)
+        return self._LAYOUT.pack(*where, 0, 0, 0, self.flags, self.name[:63], b"", b"", 0, 0)
 
     @classmethod
     def parse(cls, data: bytes) -> "_Status":
-        values = cls._LAYOUT.unpack(data)
-        return cls(values[0], values[1], values[8], values[9])
+        device, inode, _, offset, size_limit, _, _, _, flags, name, *_ = cls._LAYOUT.unpack(data)
+        return cls(device, inode, offset, size_limit, flags, name)
+
+    def shows(self, file: os.stat_result) -> bool:
+        """Tell whether all of that very file can be read and written through the device."""
+        is_whole = not self.offset and not self.size_limit and not self.flags & _READ_ONLY
+        return is_whole and (self.device, self.inode) == (file.st_dev, file.st_ino)
 
 
 class LoopDevices:
@@ -251,7 +259,7 @@ def _shows(number: int, name: str, wanted: os.stat_result) -> bool:
         if error.errno in (errno.ENXIO, errno.ENOENT):
             return False
         raise
-    return (status.device, status.inode) == (wanted.st_dev, wanted.st_ino)
+    return status.shows(wanted)
 
 
 def _is_named(backing_file: str, name: str) -> bool:

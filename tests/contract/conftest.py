@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def pool(start: OpenPool) -> Iterator[Pool]:
     pool = start()
     yield pool
     pool.delete_snapshots([snapshot.name for snapshot in pool.snapshots()])
-    for disk in pool.disks():
-        pool.delete(disk.name)
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(pool.delete, [disk.name for disk in pool.disks()]))
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ def size(device: Path) -> int:
 
 
 def read_ahead_kib(device: Path) -> int:
-    queue = Path("/sys/block") / device.resolve().name / "queue"
+    number = device.stat().st_rdev
+    queue = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue")
     return int((queue / "read_ahead_kb").read_text())
 
 

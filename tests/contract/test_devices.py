@@ -1,7 +1,5 @@
 """Devices: there when attached, as large as the disk, set as the disk says, gone when let go."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from controller.pool import Pool
@@ -34,18 +32,6 @@ def test_attaching_again_gives_the_same_device(pool: Pool, start: OpenPool, pgda
     assert pool.attach("pgdata") == device
     assert start().attach("pgdata") == device
     assert start().device("pgdata") == device
-
-
-def test_different_disks_have_different_devices(pool: Pool) -> None:
-    names = [f"disk {number}" for number in range(32)]
-    for number, name in enumerate(names, start=1):
-        pool.create(Disk(name, number * 4 * MIB))
-
-    with ThreadPoolExecutor(32) as callers:
-        devices = list(callers.map(pool.attach, names))
-
-    assert len(set(devices)) == 32
-    assert [raw.size(device) for device in devices] == [n * 4 * MIB for n in range(1, 33)]
 
 
 def test_a_detached_disk_can_be_attached_again(pool: Pool, pgdata: Disk) -> None:

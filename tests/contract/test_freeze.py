@@ -81,7 +81,7 @@ def test_a_copy_during_which_somebody_thawed_does_not_count(device: Path, host: 
     target = host.mount(device)
 
     with (
-        pytest.raises(Busy, match=f"{device}: somebody thawed it"),
+        pytest.raises(Busy, match=f"{device} was thawed by somebody"),
         freeze.frozen([device]),
     ):
         assert freeze.thaw(target)

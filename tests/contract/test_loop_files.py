@@ -165,6 +165,22 @@ def test_a_device_that_the_host_made_is_used(pool: Pool, folder: Path, pgdata: D
     assert devices_of(image_of(folder, "pgdata")) == [by_hand]
 
 
+@pytest.mark.parametrize("options", [["--read-only"], ["--offset", "4096"]], ids="".join)
+def test_a_device_that_shows_less_than_the_disk_is_not_used(
+    pool: Pool, folder: Path, pgdata: Disk, options: list[str]
+) -> None:
+    image = image_of(folder, pgdata.name)
+    by_hand = run("losetup", *options, "--find", "--show", image).strip()
+    try:
+        device = pool.attach("pgdata")
+        raw.write(device, 0, b"writable")
+
+        assert device != Path(by_hand)
+        assert raw.size(device) == pgdata.size
+    finally:
+        run("losetup", "--detach", by_hand)
+
+
 def test_a_file_has_one_device_however_many_attach_it(
     start: OpenPool, folder: Path, pgdata: Disk
 ) -> None:

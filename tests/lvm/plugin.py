@@ -21,33 +21,32 @@ _TESTS = Path(__file__).resolve().parents[1]
 
 
 class LvmItem(pytest.Item):
-    """The twin of a test: the same one, run in the VM."""
+    """The twin of a test: the same one, run in a VM."""
 
-    def __init__(self, *, twin: pytest.Item, **node: Any) -> None:
+    def __init__(self, *, test: pytest.Item, **node: Any) -> None:
         super().__init__(**node)
-        self.twin = twin
-        self.suite = _suite(twin)
-        self.own_markers = list(twin.iter_markers())
+        self.test = test
+        self.own_markers = list(test.iter_markers())
         self.add_marker("lvm")
-        self.extra_keyword_matches.update(node.name for node in twin.listchain())
+        self.extra_keyword_matches.update(node.name for node in test.listchain())
 
     @classmethod
-    def of(cls, twin: pytest.Item) -> "LvmItem":
-        item: LvmItem = cls.from_parent(
-            twin.session,  # not its module, whose fixtures are of no use here
-            name=twin.name,  # so that one node id on the command line selects both
-            nodeid=f"lvm:{twin.nodeid}",
-            path=twin.path,
-            twin=twin,
+    def of(cls, test: pytest.Item) -> "LvmItem":
+        twin: LvmItem = cls.from_parent(
+            test.session,  # not its module, whose fixtures are of no use here
+            name=test.name,  # so that one node id on the command line selects both
+            nodeid=f"lvm:{test.nodeid}",
+            path=test.path,
+            test=test,
         )
-        return item
+        return twin
 
     def runtest(self) -> None:
         """Never called: LvmPlugin takes the whole protocol of a twin over."""
         raise NotImplementedError
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        _, line, name = self.twin.location
+        _, line, name = self.test.location
         return self.path, line, f"lvm:{name}"
 
 
@@ -70,7 +69,7 @@ class LvmPlugin:
         return report
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Twins come last: the VM is at work meanwhile."""
+        """Twins come last: the VMs are at work meanwhile."""
         items.sort(key=lambda item: isinstance(item, LvmItem))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -82,11 +81,9 @@ class LvmPlugin:
                 "the tests on real LVM need User-Mode Linux (apt-get install user-mode-linux);"
                 " --pool loop does without them"
             )
-        cpus = itertools.cycle(
-            reversed(usable_cpus())
-        )  # tests that boot VMs start at the other end
+        cpus = itertools.cycle(reversed(usable_cpus()))  # the first is for tests that boot VMs
         for suite, cpu in zip(SUITES, cpus, strict=False):
-            tests = [twin.twin.nodeid for twin in twins if twin.suite == suite]
+            tests = [twin.test.nodeid for twin in twins if _suite(twin) == suite]
             if tests:
                 self._runs[suite] = SuiteRun(session.config, tests, cpu=cpu)
 
@@ -95,7 +92,7 @@ class LvmPlugin:
         if not isinstance(item, LvmItem):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._runs[item.suite].reports_of(item.twin.nodeid):
+        for report in self._runs[_suite(item)].reports_of(item.test.nodeid):
             report.nodeid, report.location = item.nodeid, item.location
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -39,7 +39,7 @@ class SuiteRun:
         self._done: set[str] = set()
         self._heard = time.monotonic()
         self._failed = False
-        self._vm = Vm(self._folder, _command(), disks=self._images, memory="2G", cpu=cpu)
+        self._vm = Vm(self._folder, _command(), disks=self._images, cpu=cpu)
 
     def reports_of(self, test: str) -> list[pytest.TestReport]:
         """All reports of a test, by its node id; waits for them as long as there is hope."""
