@@ -130,9 +130,7 @@ class LoopPool:
                 with self._promised(name, size - disk.size):
                     image_file.grow(path, size)
             # Also when a killed call had made only the image longer.
-            device = self._devices.find(path)
-            if device is not None:
-                loop_device.refresh(device)
+            self._devices.refresh(path)
         return replace(disk, size=max(size, disk.size))
 
     def set_read_ahead(self, name: str, kib: int) -> None:

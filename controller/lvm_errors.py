@@ -2,7 +2,7 @@
 
 import re
 
-from csi.errors import DiskError, DiskInUse, PoolFull, ProgramFailed, Unavailable
+from csi.errors import Busy, DiskError, DiskInUse, PoolFull, ProgramFailed, Unavailable
 
 ALREADY_EXISTS = re.compile(r"already exists in volume group")
 MISSING_LV = re.compile(r"Failed to find logical volume", re.IGNORECASE)
@@ -10,6 +10,7 @@ NOTHING_TO_CHANGE = re.compile(r"is already \d+ for")
 NOTHING_TO_GROW = re.compile(r"matches existing size|not larger than existing|No size change")
 
 _IN_USE = re.compile(r"in use|is used by|contains a filesystem")
+_FROZEN = re.compile(r"Unable to suspend|Failed to suspend thin snapshot origin")
 _FULL = re.compile(r"[Ii]nsufficient|out of (data|metadata) space|[Nn]ot enough|free space")
 _AWAY = re.compile(r"Volume group .* not found|Cannot process volume group|locking", re.IGNORECASE)
 
@@ -29,6 +30,8 @@ def failure(argv: tuple[str, ...], message: str, subject: str) -> DiskError:
     """
     if _IN_USE.search(message):
         return DiskInUse(f"{subject} is in use: {message}")
+    if _FROZEN.search(message):
+        return Busy(f"{subject} is frozen, by another copy or by hand; try again: {message}")
     if _FULL.search(message):
         return PoolFull(f"no room for {subject}: {message}")
     if _AWAY.search(message):

@@ -11,6 +11,7 @@ from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
 from controller.lvm_session import Lvm, LvmSession, Reply
 from controller.lvm_snapshots import LvmSnapshots
+from controller.lvm_stillness import Stillness
 from controller.promises import Promises
 from csi.disk import (
     FILESYSTEMS,
@@ -59,7 +60,8 @@ class LvmPool:
         self._group = VolumeGroup(vg, LvmSession(heal=self._resume))
         self._promises = Promises(self._count)
         self._removal = LvmRemoval(self._group, self._mapper)
-        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._mapper, self._removal)
+        self._stillness = Stillness(self._mapper)
+        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._stillness, self._removal)
         try:
             self._check_layout(pool)
         except BaseException:
@@ -125,7 +127,8 @@ class LvmPool:
             grow = made.size if made.size > origin.size else None
             # Snapshots are read-only and inactive: their clones must be neither.
             clone = ["-s", "-kn", "-ay", "-prw", self._group.path(_lv_of(origin))]
-            reply = self._lvcreate(made, lvm_tags.disk_tags(made, grow=grow), clone)
+            with self._stillness.hold([origin.name] if isinstance(origin, Disk) else []):
+                reply = self._lvcreate(made, lvm_tags.disk_tags(made, grow=grow), clone)
             if reply.ok and grow:
                 return self._finish_growing(made.name, grow)
         if reply.ok:
@@ -190,6 +193,7 @@ class LvmPool:
 
     def delete(self, name: str) -> None:
         """Remove the LV, in one command with whatever else is removed at this moment."""
+        self.get(name)
         try:
             self._removal.remove(_lv(name))
         except NotFound:

@@ -3,44 +3,37 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 
 from controller import lvm_errors, lvm_tags, names
-from controller.device_mapper import DeviceMapper
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
+from controller.lvm_stillness import Stillness
 from controller.thin_metadata import ThinMetadata
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import Incompatible, NotFound, disk_not_found, snapshot_not_found
-from node import freeze
 
 
 class LvmSnapshots:
     """The snapshots of one volume group."""
 
     def __init__(
-        self, group: VolumeGroup, thin_pool: str, mapper: DeviceMapper, removal: LvmRemoval
+        self, group: VolumeGroup, thin_pool: str, stillness: Stillness, removal: LvmRemoval
     ) -> None:
-        """Args: the group and pool they live in; removal: what removes LVs."""
+        """Args: where they live, what holds disks still meanwhile, and what removes LVs."""
         self._group = group
-        self._mapper = mapper
+        self._stillness = stillness
         self._metadata = ThinMetadata(group.name, thin_pool)
         self._removal = removal
 
     def create(self, wanted: Sequence[NewSnapshot]) -> list[Snapshot]:
         """Cut the snapshots that do not exist yet, at one moment, all or none."""
-        origins = [self._origin(one.disk) for one in wanted]
-        with ExitStack() as stack:
-            if len(wanted) > 1:
-                # LVM freezes one filesystem for one cut by itself (it suspends the origin).
-                stack.enter_context(freeze.frozen(self._devices(wanted)))
+        origins = [self._origin(one) for one in wanted]
+        with self._stillness.hold([one.disk for one in wanted]):
             return self._cut_all(wanted, origins)
 
-    def _devices(self, wanted: Sequence[NewSnapshot]) -> list[Path]:
-        return [self._mapper.path(names.stem(names.DISK, one.disk)) for one in wanted]
-
-    def _cut_all(self, wanted: Sequence[NewSnapshot], origins: Sequence[Disk]) -> list[Snapshot]:
+    def _cut_all(
+        self, wanted: Sequence[NewSnapshot], origins: Sequence[Disk | None]
+    ) -> list[Snapshot]:
         now = time.time_ns()
         made: list[str] = []
         try:
@@ -54,7 +47,9 @@ class LvmSnapshots:
             raise
         return result
 
-    def _cut(self, wanted: NewSnapshot, origin: Disk, now: int) -> tuple[Snapshot, bool]:
+    def _cut(self, wanted: NewSnapshot, origin: Disk | None, now: int) -> tuple[Snapshot, bool]:
+        if origin is None:
+            return self.get(wanted.name), False
         formatted = origin.content is Content.FORMATTED
         snapshot = Snapshot(
             name=wanted.name,
@@ -85,11 +80,15 @@ class LvmSnapshots:
             )
         return lvm_tags.snapshot_of(row)
 
-    def _origin(self, name: str) -> Disk:
-        row = self._group.row(names.stem(names.DISK, name))
-        if row is None or not lvm_tags.is_disk(row):
-            raise disk_not_found(name)
-        return lvm_tags.disk_of(row)
+    def _origin(self, wanted: NewSnapshot) -> Disk | None:
+        """Return the disk to be cut; None if it is gone, but was cut before."""
+        row = self._group.row(names.stem(names.DISK, wanted.disk))
+        if row is not None and lvm_tags.is_disk(row):
+            return lvm_tags.disk_of(row)
+        with contextlib.suppress(NotFound):
+            self.get(wanted.name)
+            return None
+        raise disk_not_found(wanted.disk)
 
     def get(self, name: str) -> Snapshot:
         """Look one snapshot up by its name."""
@@ -108,6 +107,7 @@ class LvmSnapshots:
         """Remove those that exist."""
         for name in snapshots:
             with contextlib.suppress(NotFound):
+                self.get(name)
                 self._removal.remove(names.stem(names.SNAPSHOT, name))
 
     def allocated(self, snapshot: Snapshot) -> Iterator[Extent]:

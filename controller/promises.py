@@ -16,28 +16,31 @@ _AGE = 10.0
 class Promises:
     """The sum of the sizes that disks were promised, held against the overcommit limit.
 
-    The remembered figures only ever let a call pass; before one is refused the pool is asked.
+    The remembered figures only ever let a call pass; before one is refused the pool is asked, at a
+    moment when no promise is on its way: a count may or may not have those.
     """
 
     def __init__(self, count: Callable[[], PoolUsage]) -> None:
         """Args: count: asks the pool, which is slow."""
         self._count = count
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._on_the_way: list[int] = []
         self._usage: PoolUsage | None = None
         self._counted = 0.0
 
     def count(self) -> PoolUsage:
         """Ask the pool and remember the answer."""
         usage = self._count()
-        self._usage, self._counted = usage, time.monotonic()
+        promised = usage.provisioned + sum(self._on_the_way)
+        self._usage, self._counted = replace(usage, provisioned=promised), time.monotonic()
         return usage
 
     def recent(self) -> PoolUsage:
         """Return figures that are at most a few seconds old."""
         usage = self._usage
         if usage is None or time.monotonic() - self._counted > _AGE:
-            return self.count()
-        return usage
+            self.count()
+        return self._usage or self.count()
 
     def forget(self) -> None:
         """Count again before the next promise."""
@@ -49,14 +52,20 @@ class Promises:
 
         Raises PoolFull when the limit says no.
         """
-        with self._lock:
+        with self._changed:
             usage = self.recent()
             if extra > usage.promisable:
+                self._changed.wait_for(lambda: not self._on_the_way)
                 usage = self.count()
             admit(usage, what, extra)
             self._usage = replace(usage, provisioned=usage.provisioned + extra)
+            self._on_the_way.append(extra)
         try:
             yield
         except BaseException:
             self.forget()
             raise
+        finally:
+            with self._changed:
+                self._on_the_way.remove(extra)
+                self._changed.notify_all()

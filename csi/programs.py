@@ -31,6 +31,7 @@ PACKAGES: Mapping[str, str] = {
     "btrfs": "btrfs-progs",
     "btrfstune": "btrfs-progs",
     "blkid": "util-linux",
+    "fsfreeze": "util-linux",
     "lvm": "lvm2",
     "dmsetup": "dmsetup",
     "thin_dump": "thin-provisioning-tools",

@@ -81,6 +81,12 @@ def host(tmp_path: Path, pool: Pool) -> Iterator[Host]:  # noqa: ARG001 - set up
 
 
 @pytest.fixture
+def folder(pool_spec: str) -> Path:
+    """The folder of a pool of loop files."""
+    return Path(pool_spec.removeprefix("loop:"))
+
+
+@pytest.fixture
 def foreign(pool_spec: str, pool: Pool) -> Iterator[Foreign]:  # noqa: ARG001 - makes the folder
     """Somebody else's things in the pool's place."""
     foreign = Foreign(pool_spec)

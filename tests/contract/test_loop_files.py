@@ -1,4 +1,4 @@
-"""What only a pool of loop files has to answer for: its folder, its files and its loop devices."""
+"""What only a pool of loop files has to answer for: its folder and its files."""
 
 import os
 import re
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,11 @@ from controller.image_store import snapshot_store
 from controller.loop_pool import LoopPool
 from controller.pool import Pool
 from csi.disk import GIB, MIB, Content, Disk, NewSnapshot, Snapshot, Source, SourceKind
-from csi.errors import Busy, DiskInUse, Incompatible, InvalidRequest, PoolFull, Unavailable
+from csi.errors import Busy, Incompatible, InvalidRequest, PoolFull, Unavailable
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
-from tests.contract.host import Host, run
+from tests.contract.host import run
+from tests.contract.images import image_of
 
 pytestmark = pytest.mark.loop_only
 
@@ -29,25 +29,8 @@ PGDATA = Source(SourceKind.DISK, "pgdata")
 
 
 @pytest.fixture
-def folder(pool_spec: str) -> Path:
-    """The pool's folder."""
-    return Path(pool_spec.removeprefix("loop:"))
-
-
-@pytest.fixture
 def pgdata(pool: Pool) -> Disk:
     return pool.create(Disk("pgdata", 64 * MIB))
-
-
-def image_of(folder: Path, name: str) -> Path:
-    """The file of the one disk whose name begins so."""
-    (image,) = folder.glob(f"disks/disk-{name}-*.img")
-    return image
-
-
-def devices_of(image: Path) -> list[str]:
-    """The loop devices that show a file."""
-    return run("losetup", "--noheadings", "--output", "NAME", "--associated", image).split()
 
 
 # the folder
@@ -153,139 +136,6 @@ def test_an_image_without_sound_facts_is_not_taken_for_a_disk(
 
     os.setxattr(image, image_facts.ATTRIBUTE, original)
     assert pool.disks() == [pgdata]
-
-
-# loop devices
-
-
-def test_a_device_that_the_host_made_is_used(pool: Pool, folder: Path, pgdata: Disk) -> None:
-    by_hand = run("losetup", "--find", "--show", image_of(folder, pgdata.name)).strip()
-
-    assert pool.attach("pgdata") == Path(by_hand)
-    assert devices_of(image_of(folder, "pgdata")) == [by_hand]
-
-
-@pytest.mark.parametrize("options", [["--read-only"], ["--offset", "4096"]], ids="".join)
-def test_a_device_that_shows_less_than_the_disk_is_not_used(
-    pool: Pool, folder: Path, pgdata: Disk, options: list[str]
-) -> None:
-    image = image_of(folder, pgdata.name)
-    by_hand = run("losetup", *options, "--find", "--show", image).strip()
-    try:
-        device = pool.attach("pgdata")
-        raw.write(device, 0, b"writable")
-
-        assert device != Path(by_hand)
-        assert raw.size(device) == pgdata.size
-    finally:
-        run("losetup", "--detach", by_hand)
-
-
-def test_a_file_has_one_device_however_many_attach_it(
-    start: OpenPool, folder: Path, pgdata: Disk
-) -> None:
-    pools = [start() for _ in range(8)]
-    together = threading.Barrier(8)
-
-    def attach(pool: Pool) -> Path:
-        together.wait()
-        return pool.attach(pgdata.name)
-
-    for _ in range(10):
-        with ThreadPoolExecutor(8) as callers:
-            devices = set(callers.map(attach, pools))
-        assert devices_of(image_of(folder, "pgdata")) == [str(device) for device in devices]
-        pools[0].detach("pgdata")
-
-
-def test_a_moved_folder_keeps_its_devices(tmp_path: Path) -> None:
-    pool = LoopPool(tmp_path / "here", 1.0)
-    pool.create(Disk("pgdata", 8 * MIB))
-    device = pool.attach("pgdata")
-    (tmp_path / "here").rename(tmp_path / "there")
-
-    moved = LoopPool(tmp_path / "there", 1.0)
-
-    assert moved.device("pgdata") == device
-    assert moved.attach("pgdata") == device
-    moved.delete("pgdata")
-    assert raw.size(device) == 0
-
-
-def test_disks_of_one_name_in_two_folders_are_two_disks(tmp_path: Path) -> None:
-    pools = [LoopPool(tmp_path / name, 1.0) for name in ("here", "there")]
-    for pool in pools:
-        pool.create(Disk("pgdata", 8 * MIB))
-
-    here, there = (pool.attach("pgdata") for pool in pools)
-    raw.write(here, 0, b"here")
-    pools[0].delete("pgdata")
-
-    assert here != there
-    assert raw.read(there, 0, 4) == bytes(4)
-    pools[1].delete("pgdata")
-
-
-def test_nothing_of_its_former_file_stays_with_a_device(pool: Pool) -> None:
-    pool.create(Disk("first", 8 * MIB, read_ahead_kib=4096))
-    device = pool.attach("first")
-    run("blockdev", "--setro", device)
-    pool.delete("first")
-
-    pool.create(Disk("second", 8 * MIB))
-    again = pool.attach("second")
-
-    assert again == device
-    assert raw.read_ahead_kib(again) == 128
-    raw.write(again, 0, b"writable")
-
-
-def test_a_device_that_was_to_go_at_its_last_close_stays(pool: Pool, pgdata: Disk) -> None:
-    device = pool.attach(pgdata.name)
-    with raw.opened(device):
-        run("losetup", "--detach", device)  # the kernel waits for the last one to close it
-        assert pool.attach("pgdata") == device
-
-    assert raw.size(device) == pgdata.size
-
-
-def test_a_device_grows_with_a_file_that_a_killed_call_made_longer(
-    pool: Pool, folder: Path, pgdata: Disk
-) -> None:
-    device = pool.attach(pgdata.name)
-    os.truncate(image_of(folder, "pgdata"), 128 * MIB)
-
-    assert raw.size(pool.attach("pgdata")) == 128 * MIB
-    os.truncate(image_of(folder, "pgdata"), 192 * MIB)
-    pool.expand("pgdata", 192 * MIB)
-    assert raw.size(device) == 192 * MIB
-
-
-def test_a_device_is_published_somewhere_and_not_deleted(
-    pool: Pool, host: Host, tmp_path: Path, pgdata: Disk
-) -> None:
-    target = tmp_path / "device"
-    target.touch()
-    host.bind(pool.attach(pgdata.name), target)
-
-    with pytest.raises(DiskInUse, match=f"mounted at {target}"):
-        pool.delete("pgdata")
-
-
-def test_looking_for_a_device_is_harmed_by_nobody_who_opens_the_file(
-    folder: Path, pgdata: Disk
-) -> None:
-    image = image_of(folder, pgdata.name)
-    look = (
-        "import sys; from pathlib import Path; from node.loop_device import LoopDevices\n"
-        "for _ in range(5000): LoopDevices().find(Path(sys.argv[1]))\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", look, image]) as looker:
-        while looker.poll() is None:
-            with raw.opened(image, os.O_RDWR):
-                pass
-
-    assert looker.returncode == 0
 
 
 # copies

@@ -13,8 +13,9 @@ from controller import lvm_tags, names
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
-from csi.disk import MIB, Disk
-from csi.errors import DiskInUse, Incompatible
+from csi.disk import MIB, Disk, NewSnapshot
+from csi.errors import DiskInUse, Incompatible, Refused
+from tests.contract.host import Host
 
 pytestmark = pytest.mark.lvm_only
 
@@ -23,6 +24,13 @@ pytestmark = pytest.mark.lvm_only
 def lvm_pool(pool_spec: str) -> Iterator[LvmPool]:
     with closing(LvmPool(pool_spec.removeprefix("lvm:"), overcommit=100)) as pool:
         yield pool
+
+
+@pytest.fixture
+def host(tmp_path: Path, lvm_pool: LvmPool) -> Iterator[Host]:  # noqa: ARG001 - closed after it
+    host = Host(tmp_path)
+    yield host
+    host.clear()
 
 
 @pytest.fixture
@@ -40,8 +48,8 @@ def lv_of(disk: Disk) -> str:
     return names.stem(names.DISK, disk.name)
 
 
-def run(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, timeout=60)
+def run(*argv: str | Path) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_killed_shell_is_replaced(session: LvmSession, vg: str) -> None:
@@ -94,6 +102,20 @@ def test_a_device_left_suspended_is_resumed_when_it_is_attached(lvm_pool: LvmPoo
     assert lvm_pool.attach(disk.name) == device
 
     run("dd", "if=/dev/zero", f"of={device}", "bs=4k", "count=1", "oflag=direct", "status=none")
+
+
+def test_a_group_that_cannot_be_held_still_is_refused(lvm_pool: LvmPool, host: Host) -> None:
+    for name in ("wal", "tables"):
+        lvm_pool.create(Disk(name, 64 * MIB))
+        device = lvm_pool.attach(name)
+        host.format(device, "ext4")
+        host.mount(device)
+
+    with pytest.raises(Refused, match=r'"tables" and "wal" are mounted.*needs Linux 6\.8'):
+        lvm_pool.create_snapshots([NewSnapshot("w 1", "wal", "1"), NewSnapshot("t 1", "tables")])
+    assert lvm_pool.snapshots() == []
+    (alone,) = lvm_pool.create_snapshots([NewSnapshot("w 2", "wal")])
+    assert alone.disk == "wal"
 
 
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:
