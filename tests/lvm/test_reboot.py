@@ -1,5 +1,7 @@
 """A power cut in the middle of a disk's life, and the reboot after it."""
 
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_what_was_synced_survives_a_power_cut(
 
 
 def _step(name: str, pool: str) -> str:
-    return f".venv/bin/python -m tests.lvm.reboot {name} {pool}"
+    return shlex.join([sys.executable, "-m", "tests.lvm.reboot", name, pool])
 
 
 def _wait_for_records(vm: Vm) -> None:
