@@ -62,13 +62,15 @@ class ForkedLvm:
     """Runs every command as a process of its own."""
 
     def call(self, *argv: str) -> Reply:
-        """Run one command in a new process."""
+        """Run one command in a new process; raises Unavailable when somebody kills it."""
         report = ("--reportformat", "json", "--units", "b", "--nosuffix")
         command = ["lvm", *argv, *(report if argv[0] in {"lvs", "vgs"} else ())]
         try:
             done = programs.run(command, timeout=TIMEOUT, accept=range(-64, 256))
         except MissingProgram as error:
             raise Unavailable(str(error)) from error
+        if done.status < 0:
+            raise Unavailable(f"lvm {argv[0]} was killed by signal {-done.status}; try again")
         rows = _rows(json.loads(done.stdout)) if done.stdout.lstrip().startswith("{") else []
         return Reply(done.status == 0, rows, done.stderr.strip())
 

@@ -82,9 +82,10 @@ def descendants(pid: int) -> list[int]:
     return pids + [grandchild for child in pids for grandchild in descendants(child)]
 
 
-def name_of(pid: int) -> str:
-    """The program that a process runs."""
-    return _read(Path(f"/proc/{pid}/comm"))
+def command_of(pid: int) -> list[str]:
+    """The program that a process runs, without its folder, and its arguments."""
+    program, *arguments = _read(Path(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
+    return [Path(program).name, *arguments]
 
 
 def _read(path: Path) -> str:

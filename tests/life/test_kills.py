@@ -22,7 +22,7 @@ from deploy.local_driver import LocalDriver
 from tests.life.app import Instance, Operator
 from tests.life.conftest import Apps, Drivers
 from tests.life.gate import gate
-from tests.life.host import Host, descendants, name_of, was_frozen
+from tests.life.host import Host, command_of, descendants, was_frozen
 
 Call = Callable[[], object]
 PATIENCE = 60.0  # seconds within which a repeated call must have succeeded
@@ -341,7 +341,7 @@ def until_it_succeeds(call: Call) -> None:
 def kill_shell(driver: LocalDriver) -> None:
     """kill -9 the driver's long-lived `lvm`, if one runs now."""
     for pid in descendants(driver.pid):
-        if name_of(pid) == "lvm":
+        if command_of(pid) == ["lvm"]:
             os.kill(pid, signal.SIGKILL)
 
 
