@@ -27,15 +27,6 @@ class DeviceMapper:
         """Tell whether a device (as the mount table shows it) is a disk of this driver."""
         return self._disk(Path(device).name) is not None
 
-    def is_suspended(self, lv: str) -> bool:
-        """Tell whether all input and output of the LV is held up now."""
-        try:
-            number = os.minor(self.path(lv).stat().st_rdev)
-        except FileNotFoundError:
-            return False
-        # Where udev runs, the path is a link to /dev/dm-N; elsewhere it is a node of its own.
-        return _is_suspended(_BLOCK / f"dm-{number}")
-
     def suspended(self) -> list[str]:
         """Return the LVs of our disks that are suspended."""
         return [lv for lv, device in self._devices() if _is_suspended(device)]
@@ -51,6 +42,16 @@ class DeviceMapper:
             return None
         lv = name.removeprefix(self._prefix).replace("--", "-")
         return lv if re.fullmatch(r"disk-.*[0-9a-f]{16}", lv) else None
+
+
+def is_suspended(device: Path) -> bool:
+    """Tell whether all input and output of a device in /dev/mapper is held up now."""
+    try:
+        number = os.minor(device.stat().st_rdev)
+    except FileNotFoundError:
+        return False
+    # Where udev runs, the path is a link to /dev/dm-N; elsewhere it is a node of its own.
+    return _is_suspended(_BLOCK / f"dm-{number}")
 
 
 def _escape(name: str) -> str:

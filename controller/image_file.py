@@ -9,6 +9,7 @@ from pathlib import Path
 
 from controller.image_facts import ATTRIBUTE
 from csi.errors import DiskError, OutOfRange, PoolFull, Unavailable
+from csi.files import opened
 
 _MODE = 0o600
 
@@ -45,16 +46,6 @@ class Draft:
         # given a folder's descriptor.
         with opened(path.parent, os.O_DIRECTORY) as folder:
             os.link(f"/proc/self/fd/{self.fd}", path.name, dst_dir_fd=folder)
-
-
-@contextmanager
-def opened(path: Path, flags: int) -> Iterator[int]:
-    """Open a file, yield its descriptor and close it again."""
-    fd = os.open(path, flags)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """Snapshots as image files of their own: whole copies, so disks and clones do not need them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from controller import group_note, image_cut, image_data, image_facts
 from controller.image_cut import Copy
-from controller.image_file import Draft, opened, reporting
+from controller.image_file import Draft, reporting
 from controller.image_store import ImageStore
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import snapshot_not_found
+from csi.files import opened
 from node.loop_device import LoopDevices
 
 
@@ -88,7 +88,7 @@ class LoopSnapshots:
     @contextmanager
     def _reading(self, snapshot: Snapshot) -> Iterator[int]:
         try:
-            with opened(self._images.path(snapshot.name), os.O_RDONLY) as fd:
+            with opened(self._images.path(snapshot.name)) as fd:
                 yield fd
         except FileNotFoundError:
             raise snapshot_not_found(snapshot.name) from None

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller import lvm_errors, lvm_tags, names
-from controller.device_mapper import DeviceMapper
+from controller.device_mapper import DeviceMapper, is_suspended
+from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
 from controller.lvm_session import Lvm, LvmSession, Reply
 from controller.lvm_snapshots import LvmSnapshots
-from controller.lvm_stillness import Stillness
 from controller.promises import Promises
 from csi.disk import (
     FILESYSTEMS,
@@ -60,8 +60,8 @@ class LvmPool:
         self._group = VolumeGroup(vg, LvmSession(heal=self._resume))
         self._promises = Promises(self._count)
         self._removal = LvmRemoval(self._group, self._mapper)
-        self._stillness = Stillness(self._mapper)
-        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._stillness, self._removal)
+        self._cutter = Cutter(vg, self._thin_pool)
+        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._cutter, self._removal)
         try:
             self._check_layout(pool)
         except BaseException:
@@ -86,8 +86,9 @@ class LvmPool:
         self._group.thin_pool_row(self._thin_pool)
 
     def recover(self) -> None:
-        """Resume devices and thaw filesystems that a killed predecessor left stopped."""
+        """Resume devices, thaw filesystems and undo cuts that a killed predecessor left."""
         self._resume(self._group.lvm)
+        self._snapshots.remove_uncut()
         for mount in mounts.mounts():
             if self._mapper.is_ours(mount.source):
                 freeze.thaw(mount.target)
@@ -127,7 +128,7 @@ class LvmPool:
             grow = made.size if made.size > origin.size else None
             # Snapshots are read-only and inactive: their clones must be neither.
             clone = ["-s", "-kn", "-ay", "-prw", self._group.path(_lv_of(origin))]
-            with self._stillness.hold([origin.name] if isinstance(origin, Disk) else []):
+            with self._cutter.still([origin.name] if isinstance(origin, Disk) else []):
                 reply = self._lvcreate(made, lvm_tags.disk_tags(made, grow=grow), clone)
             if reply.ok and grow:
                 return self._finish_growing(made.name, grow)
@@ -261,7 +262,7 @@ class LvmPool:
 
     def attach(self, name: str) -> Path:
         """Activate the LV if it is not: after a reboot nobody else may have done it."""
-        if self._mapper.is_suspended(_lv(name)):
+        if is_suspended(self._mapper.path(_lv(name))):
             self._resume(self._group.lvm)
         device = self.device(name)
         if device is None:

@@ -160,7 +160,7 @@ class LvmSession:
         """Prepare a session; nothing is started before the first command.
 
         Args:
-            heal: called after a shell died in the middle of a command, to mend what it left.
+            heal: called after a command died in its middle, to mend what it left.
         """
         self._heal = heal
         self._lock = threading.Lock()
@@ -199,7 +199,11 @@ class LvmSession:
             log.warning("the lvm shell failed at %s (%s); running it on its own", argv[0], error)
             self._drop()
             self._heal(self._forked)
-        return self._forked.call(*argv)
+        try:
+            return self._forked.call(*argv)
+        except Unavailable:
+            self._heal(self._forked)
+            raise
 
     def _drop(self) -> None:
         if self._shell is not None:

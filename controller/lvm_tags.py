@@ -32,6 +32,7 @@ FRESH_UUID = "uuid"
 GROW = "grow"
 """Bytes that a clone still has to grow to: set with its creation, dropped when it has grown."""
 TIME = "time"
+"""When a snapshot was cut; one without it belongs to a group that is being cut, or never was."""
 GROUP = "group"
 
 _SECTOR = 512
@@ -85,7 +86,7 @@ def snapshot_tags(snapshot: Snapshot) -> list[str]:
         DISK: snapshot.disk,
         CONTENT: snapshot.content.value,
         FILESYSTEM: snapshot.filesystem,
-        TIME: str(snapshot.created_ns),
+        TIME: str(snapshot.created_ns or ""),
         GROUP: snapshot.group,
     }
     return _tags(facts)
@@ -131,7 +132,7 @@ def snapshot_of(row: Mapping[str, str]) -> Snapshot:
         name=facts[SNAPSHOT],
         disk=facts.get(DISK, ""),
         size=int(row["lv_size"]),
-        created_ns=int(facts.get(TIME, "0")),
+        created_ns=int(facts[TIME]),
         group=facts.get(GROUP, ""),
         filesystem=facts.get(FILESYSTEM, DEFAULT_FILESYSTEM),
         content=Content(facts.get(CONTENT, Content.RAW)),
@@ -145,8 +146,14 @@ def is_disk(row: Mapping[str, str]) -> bool:
 
 
 def is_snapshot(row: Mapping[str, str]) -> bool:
-    """Tell whether an LV is a snapshot of this driver."""
-    return SNAPSHOT in parse(row["lv_tags"])
+    """Tell whether an LV is a snapshot of this driver, and has been cut."""
+    return {SNAPSHOT, TIME} <= parse(row["lv_tags"]).keys()
+
+
+def is_uncut(row: Mapping[str, str]) -> bool:
+    """Tell whether an LV is to become a snapshot of this driver, but has not been cut."""
+    facts = parse(row["lv_tags"])
+    return SNAPSHOT in facts and TIME not in facts
 
 
 def read_ahead_arguments(kib: int | None) -> list[str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the driver; returns 0 after a stop, 2 when it cannot start as asked."""
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(chosen: options.Options) -> None:
     """Serve until SIGTERM or SIGINT; raises DiskError when the driver cannot start."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
         pool = open_pool(chosen.pool, chosen.overcommit)
@@ -49,6 +51,9 @@ def serve(chosen: options.Options) -> None:
             stack.enter_context(_running(server))
         stop.wait()
         log.info("stopping: running calls may finish")
+    # Python restores the default, which would kill it, while it winds up.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def run(
     timeout: float = 600.0,
     accept: Sequence[int] = (0,),
     stdout: IO[str] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
@@ -85,6 +86,7 @@ def run(
         timeout: seconds after which the program is killed.
         accept: exit statuses that are no failure.
         stdout: a file for its standard output, when that may be large.
+        environ: variables besides this process's own.
 
     Raises:
         MissingProgram: it is not installed.
@@ -101,7 +103,7 @@ def run(
             stderr=subprocess.PIPE,
             timeout=timeout,
             check=False,
-            env=environment(),
+            env=environment(environ),
         )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{' '.join(argv)} did not end within {timeout:.0f} s") from error

@@ -9,11 +9,12 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from csi.errors import Unavailable
+from csi.files import opened
 
 _CONTROL = Path("/dev/loop-control")
 _BLOCK = Path("/sys/block")
@@ -165,13 +166,3 @@ def numbers() -> Iterator[int]:
         for entry in entries:
             if entry.name.startswith("loop") and entry.name[4:].isdecimal():
                 yield int(entry.name[4:])
-
-
-@contextmanager
-def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """Open a file or device, yield its descriptor and close it again."""
-    fd = os.open(path, flags)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

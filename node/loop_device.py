@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from csi.errors import DiskInUse
+from csi.files import opened
 from node import loop_control, mounts
-from node.loop_control import opened
 
 # linux/fs.h
 _BLKROSET = 0x125D

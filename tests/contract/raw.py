@@ -1,9 +1,9 @@
 """Block devices as a program sees them that uses them raw."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
+
+from csi.files import opened
 
 
 def write(device: Path, offset: int, data: bytes) -> None:
@@ -27,12 +27,3 @@ def read_ahead_kib(device: Path) -> int:
     number = device.stat().st_rdev
     queue = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue")
     return int((queue / "read_ahead_kb").read_text())
-
-
-@contextlib.contextmanager
-def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    fd = os.open(path, flags)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -59,8 +59,7 @@ def test_a_clone_of_a_disk_that_is_written_to_is_consistent(
         assert (copy / "ballast").read_bytes() == b"\xab" * 16 * MIB
 
 
-# LVM cannot hold several ext4 still on the Linux of the tests' VM (see test_lvm.py).
-@pytest.mark.parametrize("filesystem", [pytest.param("ext4", marks=pytest.mark.loop_only), "btrfs"])
+@pytest.mark.parametrize("filesystem", FILESYSTEMS)
 def test_a_group_shows_one_moment_of_all_its_disks(pool: Pool, host: Host, filesystem: str) -> None:
     names = ("data", "wal", "log")
     targets = [mount_new(pool, host, name, filesystem) for name in names]

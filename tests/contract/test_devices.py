@@ -5,6 +5,7 @@ import pytest
 from controller.pool import Pool
 from csi.disk import MIB, Content, Disk, Source, SourceKind
 from csi.errors import DiskInUse, NotFound
+from csi.files import opened
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
 from tests.contract.host import Host
@@ -136,7 +137,7 @@ def test_a_mounted_disk_is_not_detached(pool: Pool, host: Host, pgdata: Disk) ->
 def test_an_open_disk_is_not_detached(pool: Pool, pgdata: Disk) -> None:
     device = pool.attach(pgdata.name)
 
-    with raw.opened(device), pytest.raises(DiskInUse, match=f'disk "pgdata" .*{device} is open'):
+    with opened(device), pytest.raises(DiskInUse, match=f'disk "pgdata" .*{device} is open'):
         pool.detach("pgdata")
 
     assert pool.device("pgdata") == device

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from controller.pool import Pool
 from csi.disk import MIB, Content, Disk, PoolUsage
 from csi.errors import DiskInUse, Incompatible, NotFound, PoolFull
+from csi.files import opened
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
 from tests.contract.foreign import Foreign
@@ -195,7 +196,7 @@ def test_a_disk_whose_device_is_open_is_not_deleted(pool: Pool) -> None:
     device = pool.attach("pgdata")
     raw.write(device, 0, b"precious")
 
-    with raw.opened(device), pytest.raises(DiskInUse, match=r'disk "pgdata" .*open'):
+    with opened(device), pytest.raises(DiskInUse, match=r'disk "pgdata" .*open'):
         pool.delete("pgdata")
 
     assert raw.read(pool.attach("pgdata"), 0, 8) == b"precious"

@@ -13,6 +13,7 @@ from controller.loop_pool import LoopPool
 from controller.pool import Pool
 from csi.disk import MIB, Disk
 from csi.errors import DiskInUse
+from csi.files import opened
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
 from tests.contract.host import Host, run
@@ -123,7 +124,7 @@ def test_nothing_of_its_former_file_stays_with_a_device(pool: Pool) -> None:
 
 def test_a_device_that_was_to_go_at_its_last_close_stays(pool: Pool, pgdata: Disk) -> None:
     device = pool.attach(pgdata.name)
-    with raw.opened(device):
+    with opened(device):
         run("losetup", "--detach", device)  # the kernel waits for the last one to close it
         assert pool.attach("pgdata") == device
 
@@ -163,7 +164,7 @@ def test_looking_for_a_device_is_harmed_by_nobody_who_opens_the_file(
     )
     with subprocess.Popen([sys.executable, "-c", look, image]) as looker:
         while looker.poll() is None:
-            with raw.opened(image, os.O_RDWR):
+            with opened(image, os.O_RDWR):
                 pass
 
     assert looker.returncode == 0

@@ -18,6 +18,7 @@ from controller.loop_pool import LoopPool
 from controller.pool import Pool
 from csi.disk import GIB, MIB, Content, Disk, NewSnapshot, Snapshot, Source, SourceKind
 from csi.errors import Busy, Incompatible, InvalidRequest, PoolFull, Unavailable
+from csi.files import opened
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
 from tests.contract.host import run
@@ -170,7 +171,7 @@ def test_a_raw_device_that_is_written_to_is_not_copied_piece_by_piece(pool: Pool
 
 
 def test_what_is_still_in_memory_of_a_raw_device_is_copied(pool: Pool, pgdata: Disk) -> None:
-    with raw.opened(pool.attach(pgdata.name), os.O_RDWR) as fd:
+    with opened(pool.attach(pgdata.name), os.O_RDWR) as fd:
         os.pwrite(fd, b"not synced", 0)
         pool.create(Disk("clone", 64 * MIB, source=PGDATA))
 

@@ -13,9 +13,10 @@ from controller import lvm_tags, names
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
-from csi.disk import MIB, Disk, NewSnapshot
-from csi.errors import DiskInUse, Incompatible, Refused
-from tests.contract.host import Host
+from csi.disk import MIB, Disk, NewSnapshot, Source, SourceKind
+from csi.errors import Busy, DiskInUse, Incompatible
+from tests.contract import raw
+from tests.contract.host import Host, is_writable
 
 pytestmark = pytest.mark.lvm_only
 
@@ -104,18 +105,85 @@ def test_a_device_left_suspended_is_resumed_when_it_is_attached(lvm_pool: LvmPoo
     run("dd", "if=/dev/zero", f"of={device}", "bs=4k", "count=1", "oflag=direct", "status=none")
 
 
-def test_a_group_that_cannot_be_held_still_is_refused(lvm_pool: LvmPool, host: Host) -> None:
-    for name in ("wal", "tables"):
-        lvm_pool.create(Disk(name, 64 * MIB))
-        device = lvm_pool.attach(name)
-        host.format(device, "ext4")
-        host.mount(device)
+GROUP = [NewSnapshot("wal 1", "wal", "1"), NewSnapshot("tables 1", "tables", "1")]
 
-    with pytest.raises(Refused, match=r'"tables" and "wal" are mounted.*needs Linux 6\.8'):
-        lvm_pool.create_snapshots([NewSnapshot("w 1", "wal", "1"), NewSnapshot("t 1", "tables")])
+
+@pytest.fixture
+def mounted(lvm_pool: LvmPool, host: Host) -> list[Path]:
+    """Where the disks of the group are mounted."""
+    places = []
+    for one in GROUP:
+        lvm_pool.create(Disk(one.disk, 64 * MIB))
+        device = lvm_pool.attach(one.disk)
+        host.format(device, "ext4")
+        places.append(host.mount(device))
+    return places
+
+
+def test_a_group_with_a_frozen_member_is_to_be_tried_again(
+    lvm_pool: LvmPool, mounted: list[Path]
+) -> None:
+    run("fsfreeze", "--freeze", mounted[1])
+    try:
+        with pytest.raises(Busy, match=r'"tables 1" is frozen.*by hand; try again'):
+            lvm_pool.create_snapshots(GROUP)
+        assert is_writable(mounted[0], within=10)
+    finally:
+        run("fsfreeze", "--unfreeze", mounted[1])
     assert lvm_pool.snapshots() == []
-    (alone,) = lvm_pool.create_snapshots([NewSnapshot("w 2", "wal")])
-    assert alone.disk == "wal"
+
+    assert len(lvm_pool.create_snapshots(GROUP)) == 2
+
+
+def test_disks_without_a_device_are_members_of_a_group(lvm_pool: LvmPool, vg: str) -> None:
+    for one in GROUP:
+        disk = lvm_pool.create(Disk(one.disk, 8 * MIB))
+        raw.write(lvm_pool.attach(disk.name), 0, disk.name.encode())
+        run("lvchange", "--quiet", "--quiet", "-an", f"{vg}/{lv_of(disk)}")
+
+    lvm_pool.create_snapshots(GROUP)
+
+    for one in GROUP:
+        source = Source(SourceKind.SNAPSHOT, one.name)
+        clone = lvm_pool.create(Disk(f"clone of {one.name}", 8 * MIB, source=source))
+        assert raw.read(lvm_pool.attach(clone.name), 0, len(one.disk)) == one.disk.encode()
+
+
+def test_lvm_and_the_kernel_agree_after_a_group_was_cut(
+    lvm_pool: LvmPool, mounted: list[Path], vg: str
+) -> None:
+    for number in range(3):
+        members = [NewSnapshot(f"{one.disk} {number}", one.disk, f"{number}") for one in GROUP]
+        lvm_pool.create_snapshots(members)
+        (mounted[0] / f"{number}").write_bytes(bytes(MIB))
+        lvm_pool.create(Disk(f"new {number}", 8 * MIB))
+        lvm_pool.delete_snapshots([members[0].name])
+
+    status = run("dmsetup", "status", f"{vg}-pool-tpool").split()
+    transaction = run("lvs", "--noheadings", "-o", "transaction_id", f"{vg}/pool").strip()
+    assert status[3] == transaction
+    run("vgck", vg)
+
+
+@pytest.mark.parametrize("and_by_the_kernel", [False, True])
+def test_a_group_that_a_kill_kept_from_being_cut_is_removed(
+    lvm_pool: LvmPool, mounted: list[Path], vg: str, *, and_by_the_kernel: bool
+) -> None:
+    lvm_pool.create_snapshots(GROUP)
+    (wal, tables) = lvm_pool.snapshots()[::-1]
+    moment = lvm_tags.tag(lvm_tags.TIME, str(wal.created_ns))
+    lv = names.stem(names.SNAPSHOT, wal.name)
+    run("lvchange", "--quiet", "--quiet", "--deltag", moment, f"{vg}/{lv}")
+    if and_by_the_kernel:
+        number = run("lvs", "--noheadings", "-o", "thin_id", f"{vg}/{lv}").strip()
+        run("dmsetup", "message", f"{vg}-pool-tpool", "0", f"delete {number}")
+    assert lvm_pool.snapshots() == [tables], "what was not cut is not shown"
+
+    lvm_pool.recover()
+
+    assert lvm_pool.snapshots() == []
+    assert len(lvm_pool.create_snapshots(GROUP)) == 2
+    assert all(is_writable(place, within=10) for place in mounted)
 
 
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:

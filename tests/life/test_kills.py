@@ -222,8 +222,7 @@ def test_an_mkfs_that_outlives_its_driver_does_no_harm(drivers: Drivers, tmp_pat
     ("everything", "filesystem"),
     [
         pytest.param(False, "ext4", id="driver", marks=pytest.mark.loop_only),
-        pytest.param(True, "ext4", id="all", marks=pytest.mark.loop_only),
-        # LVM cannot hold several ext4 still on the Linux of the tests' VM.
+        pytest.param(True, "ext4", id="all"),
         pytest.param(True, "btrfs", id="all-btrfs"),
     ],
 )
