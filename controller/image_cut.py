@@ -13,7 +13,7 @@ from pathlib import Path
 
 from controller import image_data, image_file
 from controller.image_file import Draft
-from csi.errors import Busy, Unavailable
+from csi.errors import Busy, PoolFull, Unavailable
 from node import freeze, loop_device, mounts
 from node.loop_device import LoopDevices
 
@@ -68,9 +68,16 @@ def _cut_once(
         at_once = True
         for one in copies:
             one.draft.empty()
-            at_once &= image_data.copy(sources[one.source], one.draft.fd)
+            at_once &= _copy(one, sources[one.source])
         after = [loop_device.activity(device) for device in attached]
     return moment if at_once or (before == after and None not in before) else None
+
+
+def _copy(one: Copy, source: int) -> bool:
+    try:
+        return image_data.copy(source, one.draft.fd)
+    except PoolFull as error:
+        raise PoolFull(f"no room to copy {one.what}: {error}") from None
 
 
 def thaw_left_frozen(folder: Path) -> None:

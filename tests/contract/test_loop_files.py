@@ -227,7 +227,10 @@ def small_pool(tmp_path: Path) -> Iterator[LoopPool]:
 def test_a_copy_for_which_there_is_no_room_is_not_begun(small_pool: LoopPool) -> None:
     before = small_pool.usage()
 
-    with pytest.raises(PoolFull, match=r"a copy needs 32\S* MiB, but .* only \S+ MiB left"):
+    with pytest.raises(
+        PoolFull,
+        match=r'no room to copy disk "pgdata": a copy needs 32\S* MiB, but .* only \S+ MiB left',
+    ):
         small_pool.create(Disk("clone", 64 * MIB, source=PGDATA))
     with pytest.raises(PoolFull, match=r"a copy needs 32\S* MiB"):
         small_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])

@@ -77,7 +77,10 @@ def was_frozen(mounted: Path) -> bool:
 
 def descendants(pid: int) -> list[int]:
     """The process ids of a process's children, of theirs, and so on."""
-    found = Path(f"/proc/{pid}/task").glob("*/children")
+    try:
+        found = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except OSError:  # it has just ended
+        return []
     pids = [int(word) for file in found for word in _read(file).split()]
     return pids + [grandchild for child in pids for grandchild in descendants(child)]
 

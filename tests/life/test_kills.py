@@ -6,10 +6,12 @@ Kubernetes repeats a call until it succeeds, so that is what these tests do.
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,7 +21,7 @@ import pytest
 from csi.disk import GIB, MIB
 from csi.stubs import csi_pb2
 from deploy.local_driver import LocalDriver
-from tests.life.app import Instance, Operator
+from tests.life.app import Instance, Operator, refused
 from tests.life.conftest import Apps, Drivers
 from tests.life.gate import gate
 from tests.life.host import Host, command_of, descendants, was_frozen
@@ -299,6 +301,44 @@ def test_an_lvm_shell_killed_in_the_middle_of_a_command(
             db.write(b"goes on", 100)
 
     assert operator.snapshots() == ["rehearsal", *(f"snapshot-{n}" for n in range(6))]
+
+
+@pytest.mark.lvm_only
+def test_a_killed_lvm_command_is_to_be_repeated(
+    driver: LocalDriver, app: Apps, operator: Operator, host: Host
+) -> None:
+    operator.create("pgdata")
+    db = app("pgdata").deploy()
+    duration = seconds(lambda: operator.snapshot("pgdata", "rehearsal"))
+    stop = threading.Event()
+    names = [f"snapshot-{number}" for number in range(4)]
+
+    with ThreadPoolExecutor(2) as threads:
+        for name in names:
+            stop.clear()
+            call = threads.submit(operator.snapshot, "pgdata", name)
+            wait([call], timeout=duration * 0.3)
+            killing = threads.submit(kill_all_lvm, driver, stop)
+            try:
+                with refused(grpc.StatusCode.UNAVAILABLE, "killed", "try again"):
+                    call.result(timeout=PATIENCE)
+            finally:
+                stop.set()
+            killing.result()
+            until_it_succeeds(partial(operator.snapshot, "pgdata", name))
+            assert host.suspended_devices() == []
+            db.write(b"goes on")
+
+    assert operator.snapshots() == ["rehearsal", *names]
+
+
+def kill_all_lvm(driver: LocalDriver, stop: threading.Event) -> None:
+    """kill -9 every LVM command of the driver as soon as it appears."""
+    while not stop.is_set():
+        for pid in descendants(driver.pid):
+            if command_of(pid)[:1] == ["lvm"]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def seconds(call: Call) -> float:

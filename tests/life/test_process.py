@@ -251,6 +251,15 @@ def test_an_idle_driver_stops_well(driver: LocalDriver, number: signal.Signals) 
     assert sorted(path.name for path in driver.folder.glob(".*")) == []
 
 
+@pytest.mark.loop_only
+def test_more_signals_do_not_keep_a_driver_from_stopping_well(driver: LocalDriver) -> None:
+    while not os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        os.kill(driver.pid, signal.SIGTERM)
+
+    assert exit_status(driver) == 0
+    assert not driver.socket.exists()
+
+
 # logging
 
 
