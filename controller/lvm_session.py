@@ -165,6 +165,7 @@ class LvmSession:
         self._heal = heal
         self._lock = threading.Lock()
         self._forked = ForkedLvm()
+        self._has_died = False
         self._shell: LvmShell | None = None
         self._may_start = _profile_exists()
         if not self._may_start:
@@ -188,6 +189,7 @@ class LvmSession:
         return reply
 
     def _call_locked(self, argv: Sequence[str]) -> Reply:
+        self._mend()
         try:
             if self._shell is None and self._may_start:
                 self._shell = LvmShell()
@@ -197,13 +199,21 @@ class LvmSession:
             raise Unavailable(str(error)) from error
         except SessionDied as error:
             log.warning("the lvm shell failed at %s (%s); running it on its own", argv[0], error)
+            self._has_died = True
             self._drop()
-            self._heal(self._forked)
+            self._mend()
         try:
             return self._forked.call(*argv)
         except Unavailable:
-            self._heal(self._forked)
+            self._has_died = True
+            self._mend()
             raise
+
+    def _mend(self) -> None:
+        """Mend what a command left that died, now or before: no other may run on top of it."""
+        if self._has_died:
+            self._heal(self._forked)
+            self._has_died = False
 
     def _drop(self) -> None:
         if self._shell is not None:

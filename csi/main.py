@@ -40,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(chosen: options.Options) -> None:
     """Serve until SIGTERM or SIGINT; raises DiskError when the driver cannot start."""
-    stop = threading.Event()
-    for number in _STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_event()
     with ExitStack() as stack:
         pool = open_pool(chosen.pool, chosen.overcommit)
         stack.callback(pool.close)
@@ -51,9 +49,22 @@ def serve(chosen: options.Options) -> None:
             stack.enter_context(_running(server))
         stop.wait()
         log.info("stopping: running calls may finish")
-    # Python restores the default, which would kill it, while it winds up.
+
+
+def _stop_event() -> threading.Event:
+    """Return an event that the first signal to stop sets; more of them change nothing."""
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        # First of all: Event.set must not be interrupted by another one, and Python would restore
+        # the deadly default when it winds up.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
     for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, handle)
+    return stop
 
 
 @contextmanager

@@ -304,41 +304,56 @@ def test_an_lvm_shell_killed_in_the_middle_of_a_command(
 
 
 @pytest.mark.lvm_only
-def test_a_killed_lvm_command_is_to_be_repeated(
+def test_a_killed_lvm_command_is_to_be_repeated(driver: LocalDriver, operator: Operator) -> None:
+    operator.create("pgdata")
+
+    with killing_lvm(driver), refused(grpc.StatusCode.UNAVAILABLE, "killed", "try again"):
+        operator.snapshot("pgdata", "monday")
+
+    operator.snapshot("pgdata", "monday")
+
+
+@pytest.mark.lvm_only
+def test_lvm_commands_killed_in_their_middle(
     driver: LocalDriver, app: Apps, operator: Operator, host: Host
 ) -> None:
     operator.create("pgdata")
     db = app("pgdata").deploy()
     duration = seconds(lambda: operator.snapshot("pgdata", "rehearsal"))
-    stop = threading.Event()
-    names = [f"snapshot-{number}" for number in range(4)]
+    names = [f"snapshot-{number}" for number in range(5)]
 
-    with ThreadPoolExecutor(2) as threads:
-        for name in names:
-            stop.clear()
+    for share, name in enumerate(names, start=1):
+        with ThreadPoolExecutor(1) as threads:
             call = threads.submit(operator.snapshot, "pgdata", name)
-            wait([call], timeout=duration * 0.3)
-            killing = threads.submit(kill_all_lvm, driver, stop)
-            try:
-                with refused(grpc.StatusCode.UNAVAILABLE, "killed", "try again"):
-                    call.result(timeout=PATIENCE)
-            finally:
-                stop.set()
-            killing.result()
-            until_it_succeeds(partial(operator.snapshot, "pgdata", name))
-            assert host.suspended_devices() == []
-            db.write(b"goes on")
+            wait([call], timeout=duration * share / 10)
+            with killing_lvm(driver):
+                wait([call])
+        until_it_succeeds(partial(operator.snapshot, "pgdata", name))
+        assert host.suspended_devices() == []
+        db.write(b"goes on")
 
     assert operator.snapshots() == ["rehearsal", *names]
 
 
-def kill_all_lvm(driver: LocalDriver, stop: threading.Event) -> None:
-    """kill -9 every LVM command of the driver as soon as it appears."""
-    while not stop.is_set():
-        for pid in descendants(driver.pid):
-            if command_of(pid)[:1] == ["lvm"]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+@contextlib.contextmanager
+def killing_lvm(driver: LocalDriver) -> Iterator[None]:
+    """kill -9 every LVM command of the driver as soon as it appears, while inside."""
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.is_set():
+            for pid in descendants(driver.pid):
+                if command_of(pid)[:1] == ["lvm"]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as threads:
+        killing = threads.submit(kill)
+        try:
+            yield
+        finally:
+            stop.set()
+        killing.result()
 
 
 def seconds(call: Call) -> float:
