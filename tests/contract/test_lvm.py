@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import lvm_tags, names
+from controller import lvm_lock, lvm_tags, names
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
@@ -133,6 +133,14 @@ def test_a_group_with_a_frozen_member_is_to_be_tried_again(
     assert lvm_pool.snapshots() == []
 
     assert len(lvm_pool.create_snapshots(GROUP)) == 2
+
+
+def test_no_lvm_command_runs_on_a_group_that_is_locked(vg: str) -> None:
+    with lvm_lock.held(vg):
+        command = subprocess.Popen(["lvs", vg], stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(1)
+    assert command.wait(30) == 0
 
 
 def test_disks_without_a_device_are_members_of_a_group(lvm_pool: LvmPool, vg: str) -> None:
