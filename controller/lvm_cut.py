@@ -88,7 +88,7 @@ class Cutter:
         """
         devices = [self._device(disk) for disk in snapshots.values()]
         origins = [device for device in devices if device.exists()]
-        pool = self._mapper.path(self._thin_pool, "-tpool").name
+        pool = self._pool_device()
         dmsetup = str(programs.require("dmsetup"))
         argv = ["sh", "-c", _SCRIPT, dmsetup, pool, " ".join(device.name for device in origins)]
         what = " and ".join(f'disk "{disk}"' for disk in snapshots.values())
@@ -99,6 +99,27 @@ class Cutter:
         if status == 0:
             return int(moment)
         raise _failure(what, status, said)
+
+    def drop(self, thin_id: int) -> None:
+        """Have the thin pool forget a volume that LVM has just removed, should it still know it.
+
+        LVM does not tell the pool when it removes what a killed `lvcreate` has made: it cannot know
+        that the pool had been told of it. Later it would give the same number again, in vain.
+        """
+        with lvm_lock.held(self._vg):
+            if thin_id in self._thin_ids().values():
+                return
+            message = ["dmsetup", "message", self._pool_device(), "0", f"delete {thin_id}"]
+            done = programs.run(message, accept=range(256))
+        if done.status == 0:
+            log.warning(
+                "the thin pool %s still knew volume %d; removed", self._pool_device(), thin_id
+            )
+        elif "No data available" not in done.stderr:
+            log.error("cannot remove volume %d from the thin pool: %s", thin_id, done.stderr)
+
+    def _pool_device(self) -> str:
+        return self._mapper.path(self._thin_pool, "-tpool").name
 
     def _messages(self, snapshots: Mapping[str, str]) -> list[str]:
         """Return what the pool is to be told, under LVM's lock: numbers are given out again."""
@@ -113,11 +134,11 @@ class Cutter:
         return messages
 
     def _thin_ids(self) -> dict[str, int]:
-        argv = ("lvs", "--nolocking", "-o", "lv_name,thin_id,pool_lv", self._vg)
+        argv = ("lvs", "-a", "--nolocking", "-o", "lv_name,thin_id,pool_lv", self._vg)
         reply = ForkedLvm().call(*argv)
         if not reply.ok:
             raise lvm_errors.failure(argv, reply.message, f"VG {self._vg}")
-        rows = (row for row in reply.rows if row["pool_lv"] == self._thin_pool)
+        rows = (row for row in reply.rows if row["pool_lv"].strip("[]") == self._thin_pool)
         return {row["lv_name"]: int(row["thin_id"]) for row in rows}
 
     def _device(self, disk: str) -> Path:

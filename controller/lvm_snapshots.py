@@ -10,6 +10,7 @@ from controller import lvm_errors, lvm_tags, names
 from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
+from controller.lvm_session import Row
 from controller.thin_metadata import ThinMetadata
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import (
@@ -95,23 +96,22 @@ class LvmSnapshots:
         if reply.ok:
             return snapshot, True
         if lvm_errors.ALREADY_EXISTS.search(reply.message):
-            existing = self._existing(wanted.name, lv)
-            if existing is not None:
-                return existing, False
-            self._remove(wanted.name)
+            row = self._existing(wanted.name, lv)
+            if not lvm_tags.is_uncut(row):
+                return lvm_tags.snapshot_of(row), False
+            self._remove_uncut(row)
             return self._lvcreate(wanted, origin, now)
         if lvm_errors.MISSING_LV.search(reply.message):
             raise disk_not_found(wanted.disk)
         raise lvm_errors.failure(("lvcreate", "-s", source), reply.message, f'"{wanted.name}"')
 
-    def _existing(self, name: str, lv: str) -> Snapshot | None:
-        """Return the snapshot of that name; None if it was never cut."""
+    def _existing(self, name: str, lv: str) -> Row:
         row = self._group.row(lv)
         if row is None or lvm_tags.parse(row["lv_tags"]).get(lvm_tags.SNAPSHOT) != name:
             raise Incompatible(
                 f'snapshot "{name}" needs the LV {self._group.path(lv)}, which is not ours'
             )
-        return None if lvm_tags.is_uncut(row) else lvm_tags.snapshot_of(row)
+        return row
 
     def _origin(self, wanted: NewSnapshot) -> Disk | None:
         """Return the disk to be cut; None if it is gone, but was cut before."""
@@ -152,7 +152,11 @@ class LvmSnapshots:
             if lvm_tags.is_uncut(row) or facts.get(lvm_tags.GROUP) in groups - {None}:
                 name = facts[lvm_tags.SNAPSHOT]
                 log.warning('removing snapshot "%s", whose group was never cut', name)
-                self._remove(name)
+                self._remove_uncut(row)
+
+    def _remove_uncut(self, row: Row) -> None:
+        self._remove(lvm_tags.parse(row["lv_tags"])[lvm_tags.SNAPSHOT])
+        self._cutter.drop(int(row["thin_id"]))
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(NotFound):

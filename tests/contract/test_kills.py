@@ -1,11 +1,14 @@
 """A driver that is killed in the middle of a cut: nothing stays frozen, nothing is half there."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,7 +16,7 @@ from controller.device_mapper import DeviceMapper
 from controller.pool import Pool
 from csi.disk import MIB, Content, Disk
 from tests.contract.conftest import OpenPool
-from tests.contract.host import Host, is_writable
+from tests.contract.host import Host, is_writable, run
 
 DISKS = ("data", "wal")
 
@@ -142,20 +145,42 @@ def test_if_the_watchdog_is_killed_too_the_next_driver_thaws(
     assert_whole_groups(recovered, at_least=promised(driver))
 
 
-def test_a_killed_driver_leaves_the_pool_usable(
-    pool: Pool, start: OpenPool, targets: list[Path], cutting: Cutting, wait_until_frozen: Wait
+def test_a_killed_driver_leaves_the_pool_usable(  # noqa: PLR0917 - fixtures
+    pool: Pool,
+    pool_spec: str,
+    start: OpenPool,
+    targets: list[Path],
+    cutting: Cutting,
+    wait_until_frozen: Wait,
 ) -> None:
-    for _ in range(2):
+    random = Random(11)
+    for _ in range(5):
         driver = cutting()
         wait_until_frozen(driver)
+        time.sleep(random.uniform(0, 0.06))  # other moments than the first of being frozen
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
 
     recovered = start()
     recovered.recover()
+    if pool_spec.startswith("lvm:"):
+        assert_lvm_knows_all_that_the_kernel_has(*pool_spec.removeprefix("lvm:").split("/"))
     recovered.delete_snapshots([snapshot.name for snapshot in recovered.snapshots()])
 
     assert targets
     assert recovered.snapshots() == []
     assert [disk.name for disk in recovered.disks()] == list(DISKS)
     assert recovered.usage().provisioned == pool.usage().provisioned == 128 * MIB
+
+
+def assert_lvm_knows_all_that_the_kernel_has(vg: str, thin_pool: str) -> None:
+    """Else LVM would give the number of a volume again, and never get one with it."""
+    report = run("lvs", "--noheadings", "-o", "thin_id", "--select", f"pool_lv={thin_pool}", vg)
+    mapper = DeviceMapper(vg)
+    message = ("dmsetup", "message", mapper.path(thin_pool, "-tpool").name, "0")
+    run(*message, "reserve_metadata_snap")
+    try:
+        dump = run("thin_dump", "-m", mapper.path(thin_pool, "_tmeta"))
+    finally:
+        run(*message, "release_metadata_snap")
+    assert set(re.findall(r'<device dev_id="(\d+)"', dump)) <= set(report.split())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller import lvm_lock, lvm_tags, names
+from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
@@ -192,6 +193,25 @@ def test_a_group_that_a_kill_kept_from_being_cut_is_removed(
     assert lvm_pool.snapshots() == []
     assert len(lvm_pool.create_snapshots(GROUP)) == 2
     assert all(is_writable(place, within=10) for place in mounted)
+
+
+def test_the_pool_forgets_what_lvm_does_not_know_and_nothing_else(
+    lvm_pool: LvmPool, vg: str
+) -> None:
+    disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
+    raw.write(lvm_pool.attach(disk.name), 0, b"precious")
+    known = int(run("lvs", "--noheadings", "-o", "thin_id", f"{vg}/{lv_of(disk)}"))
+    run("lvchange", "--quiet", "--quiet", "-an", f"{vg}/{lv_of(disk)}")
+    message = ["dmsetup", "message", f"{vg}-pool-tpool", "0"]
+    run(*message, "create_thin 4000")
+    cutter = Cutter(vg, "pool")
+
+    for thin_id in (4000, known, 4001):
+        cutter.drop(thin_id)
+
+    run(*message, "create_thin 4000")  # it would be refused if there was one
+    run(*message, "delete 4000")
+    assert raw.read(lvm_pool.attach(disk.name), 0, 8) == b"precious"
 
 
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:
