@@ -25,13 +25,13 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/mypy
 	@$(PYTEST) -q tests/unit
 
-test: .dev .filesystems .lvm .sanity stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM
+test: .dev .filesystems .lvm .sanity .kube stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM
 	@$(PYTEST)
 
 test-unit: .dev ## the tests that need neither root nor tools
 	@$(PYTEST) tests/unit
 
-test-loop: .dev .filesystems .sanity ## contract, life-of-a-disk and csi-sanity on the loop-file pool
+test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-sanity on the loop-file pool
 	@$(PYTEST) --pool loop $(BOTH_POOLS)
 
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
@@ -65,8 +65,11 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(FILESYSTEMS)
 .lvm:
 	@scripts/apt $(LVM)
+.kube:
+	@scripts/apt etcd-server openssl
+	@scripts/kube-apiserver >/dev/null
 .sanity:
 	@scripts/csi-sanity >/dev/null
 
 .PHONY: help demo check test test-unit test-loop test-lvm bench fmt stubs stubs-check lock clean \
-	.runtime .dev .filesystems .lvm .sanity
+	.runtime .dev .filesystems .lvm .sanity .kube

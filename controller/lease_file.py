@@ -5,22 +5,17 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from controller.lease import Lease, Waiting
+from controller import lease_record
+from controller.lease import Lease
 from controller.leases import Change
 from csi.errors import InvalidRequest, Unavailable
 
 VERSION = 1
 
-T = TypeVar("T")
-
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
-
-_WRONG = (ValueError, TypeError, KeyError, AttributeError)
-"""What decoding raises when the JSON, or a record, has another form than ours."""
 
 
 class LeaseFile:
@@ -67,7 +62,7 @@ class LeaseFile:
             after = change(before)
             if after != before:
                 records.pop(disk, None)
-                self._save(records | ({disk: _encode(after)} if after else {}))
+                self._save(records | ({disk: lease_record.encode(after)} if after else {}))
             return after
 
     def delete(self, disk: str) -> None:
@@ -99,7 +94,7 @@ class LeaseFile:
         try:
             document = json.loads(text)
             version, records = document["version"], dict(document["leases"])
-        except _WRONG as error:
+        except lease_record.WRONG as error:
             raise self._damaged(f"{type(error).__name__}: {error}") from error
         if version != VERSION:
             raise self._damaged(f"version {version} is unknown, {VERSION} is known")
@@ -109,8 +104,8 @@ class LeaseFile:
         if disk not in records:
             return None
         try:
-            return _decode(disk, records[disk])
-        except _WRONG as error:
+            return lease_record.decode(disk, records[disk])
+        except lease_record.WRONG as error:
             raise self._damaged(f'at disk "{disk}": {type(error).__name__}: {error}') from error
 
     def _damaged(self, why: str) -> Unavailable:
@@ -135,63 +130,3 @@ class LeaseFile:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def _encode(lease: Lease) -> dict[str, Any]:
-    return {
-        "holderIdentity": lease.holder,
-        "node": lease.node,
-        "acquireTime": _written(lease.acquire_time),
-        "renewTime": _written(lease.renew_time),
-        "leaseTransitions": lease.transitions,
-        "readOnly": lease.read_only,
-        "shared": lease.shared,
-        "waiting": [
-            {
-                "holderIdentity": one.holder,
-                "since": _written(one.since),
-                "asked": _written(one.asked),
-                "timeoutSeconds": one.timeout,
-            }
-            for one in lease.waiting
-        ],
-    }
-
-
-def _decode(disk: str, one: Any) -> Lease:
-    return Lease(
-        disk=disk,
-        holder=_typed(one["holderIdentity"], str),
-        node=_typed(one["node"], str),
-        acquire_time=_time(one["acquireTime"]),
-        renew_time=_time(one["renewTime"]),
-        transitions=_typed(one["leaseTransitions"], int),
-        read_only=_typed(one["readOnly"], bool),
-        shared=_typed(one["shared"], bool),
-        waiting=tuple(_decode_waiting(waiting) for waiting in one["waiting"]),
-    )
-
-
-def _decode_waiting(one: Any) -> Waiting:
-    since, asked = _time(one["since"]), _time(one["asked"])
-    if since is None or asked is None:
-        raise ValueError("who waits must have asked at some time")
-    holder, timeout = _typed(one["holderIdentity"], str), float(one["timeoutSeconds"])
-    return Waiting(holder, since=since, asked=asked, timeout=timeout)
-
-
-def _typed(value: Any, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} should be of type {kind.__name__}")
-    return value
-
-
-def _written(time: datetime | None) -> str | None:
-    return time.isoformat(timespec="microseconds") if time else None
-
-
-def _time(text: str | None) -> datetime | None:
-    time = datetime.fromisoformat(text) if text else None
-    if time and time.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return time

@@ -142,18 +142,25 @@ def open_pool(spec: str, overcommit: float) -> "Pool":
 
 
 def open_leases(spec: str) -> "Leases":
-    """Open the lease store that `file:PATH` names; raises InvalidRequest for anything else."""
-    kind, _, place = spec.partition(":")
-    if spec == "kubernetes":
-        raise InvalidRequest("--leases kubernetes comes with a later version; use file:PATH")
-    if kind != "file" or not place.startswith("/"):
-        raise InvalidRequest(f"--leases must be file:/PATH or kubernetes, not {spec!r}")
-    from pathlib import Path
+    """Open the lease store that `file:PATH` or `kubernetes` names.
 
-    from controller.lease_file import LeaseFile
+    Raises InvalidRequest when it is neither, or cannot be used.
+    """
     from controller.leases import Leases
 
-    return Leases(LeaseFile(Path(place)))
+    kind, _, place = spec.partition(":")
+    if spec == "kubernetes":
+        from controller.kubernetes_api import KubernetesApi
+        from controller.lease_objects import LeaseObjects
+
+        return Leases(LeaseObjects(KubernetesApi(), KubernetesApi.own_namespace()))
+    if kind == "file" and place.startswith("/"):
+        from pathlib import Path
+
+        from controller.lease_file import LeaseFile
+
+        return Leases(LeaseFile(Path(place)))
+    raise InvalidRequest(f"--leases must be file:/PATH or kubernetes, not {spec!r}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What brings apps to a cluster: the app.toml model and its translation to manifests."""
 
+from csi.object_names import object_name
 from deploy.disks import Manifest, translate_disks
 from deploy.model import (
     AppConfig,
@@ -13,7 +14,6 @@ from deploy.model import (
     Provider,
     Service,
 )
-from deploy.names import object_name
 from deploy.output import to_json, to_yaml
 from deploy.parse import parse
 from deploy.problems import AppTomlError, Problem

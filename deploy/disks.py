@@ -12,8 +12,9 @@ from typing import Any
 from csi import DRIVER_NAME, TOPOLOGY_KEY
 from csi.duration import format_duration
 from csi.local_id import LocalId
+from csi.object_names import is_dns_label, object_name
 from deploy.model import AppConfig, DiskSpec
-from deploy.names import is_dns_label, is_label_value, object_name
+from deploy.names import is_label_value
 
 Manifest = dict[str, Any]
 

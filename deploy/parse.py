@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from csi.object_names import LONGEST_LABEL
 from deploy import syntax
 from deploy.disk_entries import check_disks
 from deploy.fields import Fields
 from deploy.local_data import with_local_data
 from deploy.model import AppConfig, Build
-from deploy.names import LONGEST_LABEL
 from deploy.problems import AppTomlError, Findings, in_file_order
 from deploy.services import implied_service, read_env, read_service
 from deploy.source import decode, read

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+from csi.object_names import LONGEST_LABEL
 from deploy.disk_entries import DiskUse, read_disk
 from deploy.fields import Fields
 from deploy.model import AutoConcurrency, Concurrency, DiskSpec, EnvVar, FixedConcurrency, Service
-from deploy.names import LONGEST_LABEL, miren_name_mistake, nearest_miren_name
+from deploy.names import miren_name_mistake, nearest_miren_name
 from deploy.problems import quoted
 
 _WEB = "web"

@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.api_server import ApiServer, Cluster
 from tests.lvm.plugin import LvmPlugin
 
 _MARKERS = (
@@ -67,3 +69,20 @@ def pool_spec(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     group, _, pool = spec.removeprefix("lvm:").partition("/")
     rest = ["--select", f'pool_lv="{pool}"', group]
     subprocess.run(["lvremove", "--quiet", "--quiet", "--force", *rest], check=True)
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A real API server."""
+    server = ApiServer(tmp_path_factory.mktemp("api-server"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def cluster(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A namespace of its own in a real cluster, which KUBECONFIG names."""
+    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig()))
+    return Cluster(api_server, f"test-{uuid.uuid4().hex[:12]}")
