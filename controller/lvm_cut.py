@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller import lvm_errors, lvm_lock, names
+from controller import lvm_lock, names
 from controller.device_mapper import DeviceMapper, is_suspended
-from controller.lvm_session import ForkedLvm, udev_environ
+from controller.lvm_session import udev_environ
+from controller.thin_pool import ThinPool
 from csi import programs
 from csi.errors import Busy, DiskError, ProgramFailed, Unavailable
 from node import freeze, mounts
@@ -55,11 +56,10 @@ done
 class Cutter:
     """Cuts snapshots in one thin pool."""
 
-    def __init__(self, vg: str, thin_pool: str) -> None:
-        """Args: the volume group and its thin pool."""
-        self._vg = vg
-        self._thin_pool = thin_pool
-        self._mapper = DeviceMapper(vg)
+    def __init__(self, pool: ThinPool) -> None:
+        """Args: the pool of the disks and their snapshots."""
+        self._pool = pool
+        self._mapper = DeviceMapper(pool.vg)
 
     @contextmanager
     def still(self, disks: Sequence[str]) -> Iterator[None]:
@@ -88,11 +88,17 @@ class Cutter:
         """
         devices = [self._device(disk) for disk in snapshots.values()]
         origins = [device for device in devices if device.exists()]
-        pool = self._pool_device()
         dmsetup = str(programs.require("dmsetup"))
-        argv = ["sh", "-c", _SCRIPT, dmsetup, pool, " ".join(device.name for device in origins)]
+        argv = [
+            "sh",
+            "-c",
+            _SCRIPT,
+            dmsetup,
+            self._pool.device,
+            " ".join(device.name for device in origins),
+        ]
         what = " and ".join(f'disk "{disk}"' for disk in snapshots.values())
-        with lvm_lock.held(self._vg) as lock:
+        with lvm_lock.held(self._pool.vg) as lock:
             status, moment, said = _finish([*argv, *self._messages(snapshots)], lock, what)
             if status != 0:
                 _resume(origins)
@@ -100,30 +106,9 @@ class Cutter:
             return int(moment)
         raise _failure(what, status, said)
 
-    def drop(self, thin_id: int) -> None:
-        """Have the thin pool forget a volume that LVM has just removed, should it still know it.
-
-        LVM does not tell the pool when it removes what a killed `lvcreate` has made: it cannot know
-        that the pool had been told of it. Later it would give the same number again, in vain.
-        """
-        with lvm_lock.held(self._vg):
-            if thin_id in self._thin_ids().values():
-                return
-            message = ["dmsetup", "message", self._pool_device(), "0", f"delete {thin_id}"]
-            done = programs.run(message, accept=range(256))
-        if done.status == 0:
-            log.warning(
-                "the thin pool %s still knew volume %d; removed", self._pool_device(), thin_id
-            )
-        elif "No data available" not in done.stderr:
-            log.error("cannot remove volume %d from the thin pool: %s", thin_id, done.stderr)
-
-    def _pool_device(self) -> str:
-        return self._mapper.path(self._thin_pool, "-tpool").name
-
     def _messages(self, snapshots: Mapping[str, str]) -> list[str]:
         """Return what the pool is to be told, under LVM's lock: numbers are given out again."""
-        ids = self._thin_ids()
+        ids = self._pool.ids()
         messages = []
         for snapshot, disk in snapshots.items():
             own = ids.get(names.stem(names.SNAPSHOT, snapshot))
@@ -132,14 +117,6 @@ class Cutter:
                 raise Unavailable(f'snapshot "{snapshot}" was removed while it was cut; try again')
             messages += [f"delete {own}", f"create_snap {own} {origin}"]
         return messages
-
-    def _thin_ids(self) -> dict[str, int]:
-        argv = ("lvs", "-a", "--nolocking", "-o", "lv_name,thin_id,pool_lv", self._vg)
-        reply = ForkedLvm().call(*argv)
-        if not reply.ok:
-            raise lvm_errors.failure(argv, reply.message, f"VG {self._vg}")
-        rows = (row for row in reply.rows if row["pool_lv"].strip("[]") == self._thin_pool)
-        return {row["lv_name"]: int(row["thin_id"]) for row in rows}
 
     def _device(self, disk: str) -> Path:
         return self._mapper.path(names.stem(names.DISK, disk))

@@ -13,6 +13,7 @@ from controller.lvm_removal import LvmRemoval
 from controller.lvm_session import Lvm, LvmSession, Reply
 from controller.lvm_snapshots import LvmSnapshots
 from controller.promises import Promises
+from controller.thin_pool import ThinPool
 from csi.disk import (
     FILESYSTEMS,
     Content,
@@ -57,11 +58,12 @@ class LvmPool:
             raise InvalidRequest(f"an LVM pool is written VG/THINPOOL, not {pool!r}")
         self._overcommit = overcommit
         self._mapper = DeviceMapper(vg)
-        self._group = VolumeGroup(vg, LvmSession(heal=self._resume))
+        self._group = VolumeGroup(vg, LvmSession(heal=self._mend))
         self._promises = Promises(self._count)
+        self._kernel = ThinPool(vg, self._thin_pool)
         self._removal = LvmRemoval(self._group, self._mapper)
-        self._cutter = Cutter(vg, self._thin_pool)
-        self._snapshots = LvmSnapshots(self._group, self._thin_pool, self._cutter, self._removal)
+        self._cutter = Cutter(self._kernel)
+        self._snapshots = LvmSnapshots(self._group, self._kernel, self._cutter, self._removal)
         try:
             self._check_layout(pool)
         except BaseException:
@@ -87,11 +89,16 @@ class LvmPool:
 
     def recover(self) -> None:
         """Resume devices, thaw filesystems and undo cuts that a killed predecessor left."""
-        self._resume(self._group.lvm)
+        self._mend(self._group.lvm)
         self._snapshots.remove_uncut()
         for mount in mounts.mounts():
             if self._mapper.is_ours(mount.source):
                 freeze.thaw(mount.target)
+
+    def _mend(self, lvm: Lvm) -> None:
+        """Undo what an LVM command that died has told the kernel."""
+        self._kernel.settle()
+        self._resume(lvm)
 
     def _resume(self, lvm: Lvm) -> None:
         for lv in self._mapper.suspended():
@@ -144,8 +151,8 @@ class LvmPool:
     def _lvcreate(self, disk: Disk, tags: Sequence[str], arguments: Sequence[str]) -> Reply:
         ahead = lvm_tags.read_ahead_arguments(disk.read_ahead_kib)
         tagged = [word for one in tags for word in ("--addtag", one)]
-        return self._group.lvm.call(
-            "lvcreate", "-y", "-n", _lv(disk.name), *ahead, *tagged, *arguments
+        return self._kernel.lvcreate(
+            self._group.lvm, "-y", "-n", _lv(disk.name), *ahead, *tagged, *arguments
         )
 
     def _origin(self, disk: Disk) -> Disk | Snapshot:

@@ -12,6 +12,7 @@ from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
 from controller.lvm_session import Row
 from controller.thin_metadata import ThinMetadata
+from controller.thin_pool import ThinPool
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import (
     Incompatible,
@@ -28,12 +29,13 @@ class LvmSnapshots:
     """The snapshots of one volume group."""
 
     def __init__(
-        self, group: VolumeGroup, thin_pool: str, cutter: Cutter, removal: LvmRemoval
+        self, group: VolumeGroup, pool: ThinPool, cutter: Cutter, removal: LvmRemoval
     ) -> None:
         """Args: where they live, what cuts disks in use, and what removes LVs."""
+        self._kernel = pool
         self._group = group
         self._cutter = cutter
-        self._metadata = ThinMetadata(group.name, thin_pool)
+        self._metadata = ThinMetadata(group.name, pool.name)
         self._removal = removal
 
     def create(self, wanted: Sequence[NewSnapshot]) -> list[Snapshot]:
@@ -92,14 +94,15 @@ class LvmSnapshots:
         lv = names.stem(names.SNAPSHOT, wanted.name)
         tags = [word for one in lvm_tags.snapshot_tags(snapshot) for word in ("--addtag", one)]
         source = self._group.path(names.stem(names.DISK, wanted.disk))
-        reply = self._group.lvm.call("lvcreate", "-y", "-s", "-pr", "-n", lv, *tags, source)
+        lvm = self._group.lvm
+        reply = self._kernel.lvcreate(lvm, "-y", "-s", "-pr", "-n", lv, *tags, source)
         if reply.ok:
             return snapshot, True
         if lvm_errors.ALREADY_EXISTS.search(reply.message):
             row = self._existing(wanted.name, lv)
             if not lvm_tags.is_uncut(row):
                 return lvm_tags.snapshot_of(row), False
-            self._remove_uncut(row)
+            self._remove(wanted.name)
             return self._lvcreate(wanted, origin, now)
         if lvm_errors.MISSING_LV.search(reply.message):
             raise disk_not_found(wanted.disk)
@@ -152,11 +155,7 @@ class LvmSnapshots:
             if lvm_tags.is_uncut(row) or facts.get(lvm_tags.GROUP) in groups - {None}:
                 name = facts[lvm_tags.SNAPSHOT]
                 log.warning('removing snapshot "%s", whose group was never cut', name)
-                self._remove_uncut(row)
-
-    def _remove_uncut(self, row: Row) -> None:
-        self._remove(lvm_tags.parse(row["lv_tags"])[lvm_tags.SNAPSHOT])
-        self._cutter.drop(int(row["thin_id"]))
+                self._remove(name)
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(NotFound):

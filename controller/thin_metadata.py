@@ -47,6 +47,14 @@ class ThinMetadata:
             self._read([*delta, str(self._tmeta)], text)
             yield from differences(text, size)
 
+    def transaction_of(self, thin_id: int) -> int | None:
+        """Return in which transaction of the pool a volume was made; None if there is none."""
+        dump = ["thin_dump", "-m", "--dev-id", str(thin_id), str(self._tmeta)]
+        with tempfile.TemporaryFile("w+") as text:
+            self._read(dump, text)
+            devices = (_attributes(line) for line in text if "<device" in line)
+            return next((one["transaction"] for one in devices if one["dev_id"] == thin_id), None)
+
     def _read(self, argv: list[str], into: IO[str]) -> None:
         with self._snapshot():
             programs.run(argv, stdout=into)

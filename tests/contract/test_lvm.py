@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from controller import lvm_lock, lvm_tags, names
-from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
 from csi.disk import MIB, Disk, NewSnapshot, Source, SourceKind
-from csi.errors import Busy, DiskInUse, Incompatible
+from csi.errors import Busy, DiskError, DiskInUse, Incompatible
 from tests.contract import raw
 from tests.contract.host import Host, is_writable
 
@@ -195,23 +194,52 @@ def test_a_group_that_a_kill_kept_from_being_cut_is_removed(
     assert all(is_writable(place, within=10) for place in mounted)
 
 
-def test_the_pool_forgets_what_lvm_does_not_know_and_nothing_else(
-    lvm_pool: LvmPool, vg: str
-) -> None:
-    disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
-    raw.write(lvm_pool.attach(disk.name), 0, b"precious")
-    known = int(run("lvs", "--noheadings", "-o", "thin_id", f"{vg}/{lv_of(disk)}"))
-    run("lvchange", "--quiet", "--quiet", "-an", f"{vg}/{lv_of(disk)}")
-    message = ["dmsetup", "message", f"{vg}-pool-tpool", "0"]
-    run(*message, "create_thin 4000")
-    cutter = Cutter(vg, "pool")
+def kernel(vg: str, text: str) -> None:
+    run("dmsetup", "message", f"{vg}-pool-tpool", "0", text)
 
-    for thin_id in (4000, known, 4001):
-        cutter.drop(thin_id)
 
-    run(*message, "create_thin 4000")  # it would be refused if there was one
-    run(*message, "delete 4000")
-    assert raw.read(lvm_pool.attach(disk.name), 0, 8) == b"precious"
+def transactions(vg: str) -> tuple[str, str]:
+    """The transaction of the pool as LVM has it, and as the kernel has it."""
+    written = run("lvs", "--noheadings", "-o", "transaction_id", f"{vg}/pool").strip()
+    return written, run("dmsetup", "status", f"{vg}-pool-tpool").split()[3]
+
+
+def test_what_a_killed_lvcreate_left_in_the_pool_makes_room(lvm_pool: LvmPool, vg: str) -> None:
+    lvm_pool.create(Disk("pgdata", 8 * MIB))
+    kernel(vg, "create_thin 2")  # LVM has not come to write it down
+    lvm_pool.create(Disk("uploads", 8 * MIB))
+    kernel(vg, "create_snap 3 1")
+    lvm_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
+
+    assert transactions(vg)[0] == transactions(vg)[1]
+    assert lvm_pool.attach("uploads").is_block_device()
+
+
+def test_a_volume_that_lvm_has_lost_is_left_alone(lvm_pool: LvmPool, vg: str) -> None:
+    nightly = [NewSnapshot("nightly", "pgdata")]
+    lvm_pool.create(Disk("pgdata", 8 * MIB))
+    kernel(vg, "create_snap 3 1")
+    lvm_pool.create(Disk("uploads", 8 * MIB))
+
+    with pytest.raises(DiskError, match="already contain thin device with device_id 3"):
+        lvm_pool.create_snapshots(nightly)
+
+    kernel(vg, "delete 3")  # it is still there
+    lvm_pool.create_snapshots(nightly)
+
+
+def test_a_kernel_that_is_a_step_ahead_goes_back_at_the_start(lvm_pool: LvmPool, vg: str) -> None:
+    lvm_pool.create(Disk("pgdata", 8 * MIB))
+    written, _ = transactions(vg)
+    kernel(vg, "create_thin 2")
+    kernel(vg, f"set_transaction_id {written} {int(written) + 1}")
+
+    lvm_pool.recover()
+
+    assert transactions(vg) == (written, written)
+    disk = lvm_pool.create(Disk("uploads", 8 * MIB))
+    assert transactions(vg)[0] == transactions(vg)[1]
+    raw.write(lvm_pool.attach(disk.name), 0, b"works")
 
 
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:
