@@ -70,7 +70,6 @@ def assert_refused(ended: subprocess.CompletedProcess[str], *words: str) -> None
         ("pool", "loop:/etc/hostname", ["/etc/hostname"]),
         ("leases", "file:/proc/leases.json", ["/proc/leases.json"]),
         ("leases", "etcd", ["file:/PATH", "etcd"]),
-        ("leases", "kubernetes", ["later"]),
         ("overcommit", "lots", ["--overcommit", "lots"]),
         ("log_format", "xml", ["--log-format", "xml"]),
     ],
