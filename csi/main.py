@@ -47,7 +47,9 @@ def serve(chosen: options.Options) -> None:
         pool.recover()
         for server in _servers(chosen, pool):
             stack.enter_context(_running(server))
-        stop.wait()
+        # Python handles signals in this thread only, and another may have been interrupted by it.
+        while not stop.wait(1.0):
+            pass
         log.info("stopping: running calls may finish")
 
 
