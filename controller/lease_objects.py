@@ -14,16 +14,15 @@ from controller import lease_record
 from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.lease import Lease
 from controller.leases import Change, utc_now
-from csi import DRIVER_NAME
+from csi import DRIVER_NAME, KEY_PREFIX
 from csi.errors import NotFound, Unavailable
 from csi.object_names import object_name
 
 PATIENCE = 30.0
 """Seconds after which a change that others outrun again and again is given up."""
 
-_PREFIX = "disk.miren.dev/"
-_DISK = f"{_PREFIX}disk"
-_STATE = f"{_PREFIX}state"
+_DISK = f"{KEY_PREFIX}disk"
+_STATE = f"{KEY_PREFIX}state"
 _OURS = ("app.kubernetes.io/managed-by", DRIVER_NAME)
 _SPEC = ("holderIdentity", "acquireTime", "renewTime", "leaseTransitions")
 _ANNOTATIONS = {"node": "node", "readOnly": "read-only", "shared": "shared", "waiting": "waiting"}
@@ -114,7 +113,9 @@ def _encode(lease: Lease, found: Object) -> Object:
     """Return a Lease object; what others wrote into the one that was found stays there."""
     record = lease_record.encode(lease)
     annotations = {
-        f"{_PREFIX}{key}": value if isinstance(value := record[field], str) else json.dumps(value)
+        f"{KEY_PREFIX}{key}": value
+        if isinstance(value := record[field], str)
+        else json.dumps(value)
         for field, key in _ANNOTATIONS.items()
     }
     metadata = found["metadata"]
@@ -127,10 +128,10 @@ def _encode(lease: Lease, found: Object) -> Object:
             "labels": (metadata.get("labels") or {}) | labels,
             "annotations": (metadata.get("annotations") or {}) | annotations | {_DISK: lease.disk},
         },
-        # An empty holderIdentity is left out, as the field is optional.
+        # The field is optional: without a holder there is none.
         "spec": (found.get("spec") or {})
-        | {key: record[key] or None for key in _SPEC[:-1]}
-        | {_SPEC[-1]: lease.transitions},
+        | {key: record[key] for key in _SPEC}
+        | {"holderIdentity": lease.holder or None},
     }
 
 
@@ -139,7 +140,7 @@ def _decode(disk: str, found: Object) -> Lease:
     record: dict[str, Any] = {key: spec.get(key) for key in _SPEC}
     record["holderIdentity"] = record["holderIdentity"] or ""
     record["leaseTransitions"] = record["leaseTransitions"] or 0
-    record["node"] = annotations[f"{_PREFIX}node"]
+    record["node"] = annotations[f"{KEY_PREFIX}node"]
     for field in ("readOnly", "shared", "waiting"):
-        record[field] = json.loads(annotations[f"{_PREFIX}{_ANNOTATIONS[field]}"])
+        record[field] = json.loads(annotations[f"{KEY_PREFIX}{_ANNOTATIONS[field]}"])
     return lease_record.decode(disk, record)

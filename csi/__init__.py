@@ -8,4 +8,6 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 __version__ = "0.1.0"
 DRIVER_NAME = "disk.csi.miren.dev"
+KEY_PREFIX = "disk.miren.dev/"
+"""Of the labels and annotations on Kubernetes objects."""
 TOPOLOGY_KEY = "topology.disk.csi.miren.dev/node"

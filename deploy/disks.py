@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from csi import DRIVER_NAME, TOPOLOGY_KEY
+from csi import DRIVER_NAME, KEY_PREFIX, TOPOLOGY_KEY
 from csi.duration import format_duration
 from csi.local_id import LocalId
 from csi.object_names import is_dns_label, object_name
@@ -20,9 +20,9 @@ Manifest = dict[str, Any]
 
 MIREN_CLASS = "miren-disk"
 LOCAL_CLASS = "miren-local"
-COORDINATOR_LABEL = "disk.miren.dev/coordinator"
-NAME_KEY = "disk.miren.dev/name"
-SIZE_KEY = "disk.miren.dev/size"
+COORDINATOR_LABEL = f"{KEY_PREFIX}coordinator"
+NAME_KEY = f"{KEY_PREFIX}name"
+SIZE_KEY = f"{KEY_PREFIX}size"
 
 # Kubernetes demands a capacity even where there is none to tell.
 _NOMINAL_SIZE = "1Gi"

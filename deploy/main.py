@@ -9,7 +9,7 @@ from pathlib import Path
 
 from csi import __version__
 from deploy import source
-from deploy.disks import translate_disks
+from deploy.disks import COORDINATOR_LABEL, translate_disks
 from deploy.model import AppConfig
 from deploy.output import to_json, to_yaml
 from deploy.parse import parse
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--node",
         metavar="NAME",
         help="the node that has the disks "
-        "(default: the one with the label disk.miren.dev/coordinator=true)",
+        f"(default: the one with the label {COORDINATOR_LABEL}=true)",
     )
     translate.add_argument(
         "-o",
