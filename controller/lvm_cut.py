@@ -89,14 +89,8 @@ class Cutter:
         devices = [self._device(disk) for disk in snapshots.values()]
         origins = [device for device in devices if device.exists()]
         dmsetup = str(programs.require("dmsetup"))
-        argv = [
-            "sh",
-            "-c",
-            _SCRIPT,
-            dmsetup,
-            self._pool.device,
-            " ".join(device.name for device in origins),
-        ]
+        suspended = " ".join(device.name for device in origins)
+        argv = ["sh", "-c", _SCRIPT, dmsetup, self._pool.device, suspended]
         what = " and ".join(f'disk "{disk}"' for disk in snapshots.values())
         with lvm_lock.held(self._pool.vg) as lock:
             status, moment, said = _finish([*argv, *self._messages(snapshots)], lock, what)

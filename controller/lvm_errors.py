@@ -6,6 +6,8 @@ from csi.errors import Busy, DiskError, DiskInUse, PoolFull, ProgramFailed, Unav
 
 ALREADY_EXISTS = re.compile(r"already exists in volume group")
 MISSING_LV = re.compile(r"Failed to find logical volume", re.IGNORECASE)
+UNKNOWN_VOLUME = re.compile(r"already contain thin device with device_id (\d+)")
+"""The kernel has a volume of the number that LVM has given to a new one."""
 NOTHING_TO_CHANGE = re.compile(r"is already \d+ for")
 NOTHING_TO_GROW = re.compile(r"matches existing size|not larger than existing|No size change")
 
@@ -28,6 +30,8 @@ def failure(argv: tuple[str, ...], message: str, subject: str) -> DiskError:
         message: what LVM said.
         subject: what it was about, as the user knows it (`disk "pgdata"`).
     """
+    if UNKNOWN_VOLUME.search(message):
+        return ProgramFailed(["lvm", *argv], 5, message)
     if _IN_USE.search(message):
         return DiskInUse(f"{subject} is in use: {message}")
     if _FROZEN.search(message):

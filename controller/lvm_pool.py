@@ -10,9 +10,11 @@ from controller.device_mapper import DeviceMapper, is_suspended
 from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
+from controller.lvm_repair import LvmRepair
 from controller.lvm_session import Lvm, LvmSession, Reply
 from controller.lvm_snapshots import LvmSnapshots
 from controller.promises import Promises
+from controller.thin_metadata import ThinMetadata
 from controller.thin_pool import ThinPool
 from csi.disk import (
     FILESYSTEMS,
@@ -60,10 +62,14 @@ class LvmPool:
         self._mapper = DeviceMapper(vg)
         self._group = VolumeGroup(vg, LvmSession(heal=self._mend))
         self._promises = Promises(self._count)
-        self._kernel = ThinPool(vg, self._thin_pool)
+        thin_pool = ThinPool(vg, self._thin_pool)
+        metadata = ThinMetadata(thin_pool)
+        self._repair = LvmRepair(self._group, thin_pool, metadata)
         self._removal = LvmRemoval(self._group, self._mapper)
-        self._cutter = Cutter(self._kernel)
-        self._snapshots = LvmSnapshots(self._group, self._kernel, self._cutter, self._removal)
+        self._cutter = Cutter(thin_pool)
+        self._snapshots = LvmSnapshots(
+            self._group, metadata, self._cutter, self._repair, self._removal
+        )
         try:
             self._check_layout(pool)
         except BaseException:
@@ -97,7 +103,7 @@ class LvmPool:
 
     def _mend(self, lvm: Lvm) -> None:
         """Undo what an LVM command that died has told the kernel."""
-        self._kernel.settle()
+        self._repair.settle()
         self._resume(lvm)
 
     def _resume(self, lvm: Lvm) -> None:
@@ -151,9 +157,7 @@ class LvmPool:
     def _lvcreate(self, disk: Disk, tags: Sequence[str], arguments: Sequence[str]) -> Reply:
         ahead = lvm_tags.read_ahead_arguments(disk.read_ahead_kib)
         tagged = [word for one in tags for word in ("--addtag", one)]
-        return self._kernel.lvcreate(
-            self._group.lvm, "-y", "-n", _lv(disk.name), *ahead, *tagged, *arguments
-        )
+        return self._repair.lvcreate("-y", "-n", _lv(disk.name), *ahead, *tagged, *arguments)
 
     def _origin(self, disk: Disk) -> Disk | Snapshot:
         source = disk.source

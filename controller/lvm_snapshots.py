@@ -10,9 +10,9 @@ from controller import lvm_errors, lvm_tags, names
 from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
+from controller.lvm_repair import LvmRepair
 from controller.lvm_session import Row
 from controller.thin_metadata import ThinMetadata
-from controller.thin_pool import ThinPool
 from csi.disk import Content, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import (
     Incompatible,
@@ -29,13 +29,18 @@ class LvmSnapshots:
     """The snapshots of one volume group."""
 
     def __init__(
-        self, group: VolumeGroup, pool: ThinPool, cutter: Cutter, removal: LvmRemoval
+        self,
+        group: VolumeGroup,
+        metadata: ThinMetadata,
+        cutter: Cutter,
+        repair: LvmRepair,
+        removal: LvmRemoval,
     ) -> None:
-        """Args: where they live, what cuts disks in use, and what removes LVs."""
-        self._kernel = pool
+        """Args: where they live, what reads, cuts, makes and removes them."""
         self._group = group
+        self._metadata = metadata
         self._cutter = cutter
-        self._metadata = ThinMetadata(group.name, pool.name)
+        self._repair = repair
         self._removal = removal
 
     def create(self, wanted: Sequence[NewSnapshot]) -> list[Snapshot]:
@@ -94,8 +99,7 @@ class LvmSnapshots:
         lv = names.stem(names.SNAPSHOT, wanted.name)
         tags = [word for one in lvm_tags.snapshot_tags(snapshot) for word in ("--addtag", one)]
         source = self._group.path(names.stem(names.DISK, wanted.disk))
-        lvm = self._group.lvm
-        reply = self._kernel.lvcreate(lvm, "-y", "-s", "-pr", "-n", lv, *tags, source)
+        reply = self._repair.lvcreate("-y", "-s", "-pr", "-n", lv, *tags, source)
         if reply.ok:
             return snapshot, True
         if lvm_errors.ALREADY_EXISTS.search(reply.message):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from controller.device_mapper import DeviceMapper
+from controller.thin_pool import ThinPool
 from csi import programs
 from csi.disk import Extent
 from csi.errors import ProgramFailed
@@ -26,12 +26,11 @@ _DIFFERENCES = ("<different", "<left_only", "<right_only")
 class ThinMetadata:
     """Reads the block maps of thin volumes of one pool."""
 
-    def __init__(self, vg: str, thin_pool: str) -> None:
-        """Args: the volume group and its thin pool."""
-        mapper = DeviceMapper(vg)
-        self._pool = mapper.path(thin_pool, "-tpool")
-        self._tmeta = mapper.path(thin_pool, "_tmeta")
-        self._lock = Path(tempfile.gettempdir()) / f"miren-csi-{self._pool.name}.lock"
+    def __init__(self, pool: ThinPool) -> None:
+        """Args: the pool whose metadata is read."""
+        self._pool = pool
+        self._tmeta = pool.metadata_device
+        self._lock = Path(tempfile.gettempdir()) / f"miren-csi-{pool.device}.lock"
 
     def allocated(self, thin_id: int, size: int) -> Iterator[Extent]:
         """Yield the written extents of a thin volume of `size` bytes, ascending."""
@@ -65,18 +64,15 @@ class ThinMetadata:
         with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                self._message("reserve_metadata_snap")
+                self._pool.message("reserve_metadata_snap")
             except ProgramFailed:
                 # Left by a reader that was killed: whoever holds the lock owns it.
-                self._message("release_metadata_snap")
-                self._message("reserve_metadata_snap")
+                self._pool.message("release_metadata_snap")
+                self._pool.message("reserve_metadata_snap")
             try:
                 yield
             finally:
-                self._message("release_metadata_snap")
-
-    def _message(self, text: str) -> None:
-        programs.run(["dmsetup", "message", self._pool.name, "0", text])
+                self._pool.message("release_metadata_snap")
 
 
 def _attributes(line: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
 from csi.disk import MIB, Disk, NewSnapshot, Source, SourceKind
-from csi.errors import Busy, DiskError, DiskInUse, Incompatible
+from csi.errors import Busy, DiskInUse, Incompatible, ProgramFailed
 from tests.contract import raw
 from tests.contract.host import Host, is_writable
 
@@ -221,7 +221,7 @@ def test_a_volume_that_lvm_has_lost_is_left_alone(lvm_pool: LvmPool, vg: str) ->
     kernel(vg, "create_snap 3 1")
     lvm_pool.create(Disk("uploads", 8 * MIB))
 
-    with pytest.raises(DiskError, match="already contain thin device with device_id 3"):
+    with pytest.raises(ProgramFailed, match="already contain thin device with device_id 3"):
         lvm_pool.create_snapshots(nightly)
 
     kernel(vg, "delete 3")  # it is still there
