@@ -77,11 +77,13 @@ def before(pool: str) -> None:
 
 
 def tell(number: int) -> None:
-    """Let the world outside know, durably."""
-    with SYNCED.open("w") as file:
+    """Let the world outside know, durably; the power may be cut at any moment of it."""
+    new = SYNCED.with_name("synced.new")
+    with new.open("w") as file:
         file.write(str(number))
         file.flush()
         os.fsync(file.fileno())
+    new.replace(SYNCED)
 
 
 def after(pool: str) -> None:
