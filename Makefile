@@ -67,9 +67,9 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(LVM)
 .kube:
 	@scripts/apt etcd-server openssl
-	@scripts/kube-apiserver >/dev/null
+	@scripts/go-program kube-apiserver >/dev/null
 .sanity:
-	@scripts/csi-sanity >/dev/null
+	@scripts/go-program csi-sanity >/dev/null
 
 .PHONY: help demo check test test-unit test-loop test-lvm bench fmt stubs stubs-check lock clean \
 	.runtime .dev .filesystems .lvm .sanity .kube

@@ -11,11 +11,12 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.cluster.programs import go_program
+
 if TYPE_CHECKING:
     from controller.lease_objects import LeaseObjects
 
 
-_SCRIPT = Path(__file__).parents[2] / "scripts" / "kube-apiserver"
 _TOKENS = {"admin": "the-admin-of-the-tests", "nobody": "who-has-no-rights"}
 _PATIENCE = 120.0
 
@@ -130,10 +131,9 @@ class ApiServer:
         ]
 
     def _server_command(self) -> list[str]:
-        found = subprocess.run([_SCRIPT], check=True, capture_output=True, text=True)
         key = self._folder / "service-account.key"
         return [
-            found.stdout.strip(),
+            str(go_program("kube-apiserver")),
             f"--etcd-servers=http://127.0.0.1:{self._etcd_ports[0]}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",

@@ -55,7 +55,9 @@ class SanityReport:
 @pytest.fixture
 def sanity(driver: LocalDriver, tmp_path: Path) -> SanityReport:
     """A whole run of csi-sanity with all those parts on that are off unless asked for."""
-    program = subprocess.run([ROOT / "scripts/csi-sanity"], stdout=subprocess.PIPE, check=True)
+    program = subprocess.run(
+        [ROOT / "scripts/go-program", "csi-sanity"], stdout=subprocess.PIPE, check=True
+    )
     options = {
         "csi.endpoint": f"unix://{driver.socket}",
         "csi.mountdir": tmp_path / "mount",

@@ -105,5 +105,5 @@ def _command() -> str:
 
 
 def _cache() -> Path:
-    """Where scripts/csi-sanity has put what it built, as the VM has another HOME."""
+    """Where scripts/go-program has put what it built, as the VM has another HOME."""
     return Path(os.environ.get("MIREN_CSI_CACHE") or Path.home() / ".cache/miren-csi")

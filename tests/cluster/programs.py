@@ -1,0 +1,14 @@
+"""Where the programs are that scripts/go-program builds."""
+
+import functools
+import subprocess
+from pathlib import Path
+
+from tests.lvm.vm import ROOT
+
+
+@functools.cache
+def go_program(name: str) -> Path:
+    """The path of a program; builds it first when the cache has none, which takes minutes."""
+    script = ROOT / "scripts" / "go-program"
+    return Path(subprocess.run([script, name], stdout=subprocess.PIPE, check=True, text=True).stdout.strip())
