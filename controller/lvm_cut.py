@@ -7,50 +7,17 @@ suspended, each snapshot is dropped from the thin pool and taken anew under its 
 docs, device-mapper/thin-provisioning, "delete" and "create_snap"). LVM's metadata has no part in
 that. To suspend the origins before LVM cuts them is no way: it then leaves its messages to the
 pool unsent. To freeze them before is one only from Linux 6.8 on, where freezes nest.
-
-Who suspends must not die before the end. So a process of its own does all of it, from the first
-suspend to the last resume, and holds LVM's lock of the group meanwhile.
 """
 
-import logging
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller import lvm_lock, names
-from controller.device_mapper import DeviceMapper, is_suspended
-from controller.lvm_session import udev_environ
+from controller import lvm_lock, names, thin_messages
+from controller.device_mapper import DeviceMapper
 from controller.thin_pool import ThinPool
-from csi import programs
-from csi.errors import Busy, DiskError, ProgramFailed, Unavailable
+from csi.errors import Unavailable
 from node import freeze, mounts
-
-log = logging.getLogger(__name__)
-
-TIMEOUT = 120.0
-"""Seconds for writing out what the filesystems have in memory."""
-
-# $0 is dmsetup, $1 the thin pool's device, $2 the origins to suspend, the rest are messages to the
-# pool. It prints the moment, in nanoseconds since the epoch. Signals for the driver's process
-# group, such as Ctrl-C's, must not end it before its work is done.
-_SCRIPT = """
-trap '' HUP INT PIPE QUIT TERM
-pool=$1 origins=$2
-shift 2
-failed=
-for origin in $origins; do
-    "$0" suspend "$origin" || { failed=1; break; }
-done
-[ "$failed" ] || date +%s%N
-for message in "$@"; do
-    [ "$failed" ] || "$0" message "$pool" 0 "$message" || failed=1
-done
-for origin in $origins; do
-    "$0" resume "$origin" || failed=1
-done
-[ -z "$failed" ]
-"""
 
 
 class Cutter:
@@ -86,23 +53,16 @@ class Cutter:
                 snapshots is unknown then.
             ProgramFailed: the kernel refuses.
         """
-        devices = [self._device(disk) for disk in snapshots.values()]
-        origins = [device for device in devices if device.exists()]
-        dmsetup = str(programs.require("dmsetup"))
-        suspended = " ".join(device.name for device in origins)
-        argv = ["sh", "-c", _SCRIPT, dmsetup, self._pool.device, suspended]
+        origins = [self._device(disk) for disk in snapshots.values()]
         what = " and ".join(f'disk "{disk}"' for disk in snapshots.values())
         with lvm_lock.held(self._pool.vg) as lock:
-            status, moment, said = _finish([*argv, *self._messages(snapshots)], lock, what)
-            if status != 0:
-                _resume(origins)
-        if status == 0:
-            return int(moment)
-        raise _failure(what, status, said)
+            return thin_messages.send(
+                self._pool.device, self._messages(snapshots), origins, lock, what
+            )
 
     def _messages(self, snapshots: Mapping[str, str]) -> list[str]:
         """Return what the pool is to be told, under LVM's lock: numbers are given out again."""
-        ids = self._pool.ids()
+        ids = {volume.lv: volume.number for volume in self._pool.volumes()}
         messages = []
         for snapshot, disk in snapshots.items():
             own = ids.get(names.stem(names.SNAPSHOT, snapshot))
@@ -114,31 +74,6 @@ class Cutter:
 
     def _device(self, disk: str) -> Path:
         return self._mapper.path(names.stem(names.DISK, disk))
-
-
-def _finish(argv: Sequence[str], lock: int, what: str) -> tuple[int, str, str]:
-    process = programs.start(argv, environ=udev_environ(), pass_fds=[lock])
-    try:
-        moment, said = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        # It is not killed: it resumes the disks as soon as they have come to rest.
-        raise Unavailable(f"{what} did not come to rest in {TIMEOUT:.0f} s; try again") from None
-    return process.returncode, moment.decode().strip(), said.decode(errors="replace")
-
-
-def _resume(devices: Sequence[Path]) -> None:
-    for device in devices:
-        if is_suspended(device):
-            log.warning("%s was left suspended; resuming it", device)
-            programs.run(["dmsetup", "resume", device.name], environ=udev_environ())
-
-
-def _failure(what: str, status: int, said: str) -> DiskError:
-    if status < 0:
-        return Unavailable(f"the process that cuts {what} was killed; try again")
-    if "busy" in said:
-        return Busy(f"{what} is frozen already, by another copy or by hand; try again")
-    return ProgramFailed(["dmsetup"], status, f"cannot cut {what}: {said}")
 
 
 def _is_btrfs(device: Path) -> bool:

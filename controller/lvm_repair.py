@@ -1,16 +1,18 @@
-"""Mends what an LVM command that was killed has told the kernel, but not written down.
+"""Mends what an LVM command that was killed has left between LVM's metadata and the kernel's.
 
-For a change to a thin pool LVM writes its metadata to a second place, tells the kernel, and only
-then makes that metadata the valid one.
+A change to a thin pool is written down by LVM, told to the kernel by messages, and ended by a new
+transaction id in both. Where nothing is active the kernel is told first; for a snapshot of an
+active LV, LVM writes down first, and later sends what is still unsent with its next change.
 """
 
 import logging
 
-from controller import lvm_errors, lvm_lock
+from controller import lvm_errors, lvm_lock, thin_messages
+from controller.device_mapper import DeviceMapper
 from controller.lvm_group import VolumeGroup
 from controller.lvm_session import Reply
 from controller.thin_metadata import ThinMetadata
-from controller.thin_pool import ThinPool
+from controller.thin_pool import ThinPool, ThinVolume
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +25,47 @@ class LvmRepair:
         self._group = group
         self._pool = pool
         self._metadata = metadata
+        self._mapper = DeviceMapper(pool.vg)
 
     def settle(self) -> None:
-        """Take back the step that the kernel is ahead of LVM, if it is.
+        """Bring the kernel to LVM's transaction when a killed command has parted them.
 
-        LVM would take its next change, whatever that is, as told already.
+        A kernel that is ahead goes back: LVM would take its next change, whatever that is, as told
+        already. One that is behind is told the rest: LVM would tell it again what it was told, and
+        fail; or cut a snapshot only with its next change, when the disk has moved on.
         """
-        with lvm_lock.held(self._pool.vg):
+        with lvm_lock.held(self._pool.vg) as lock:
             kernel, written = self._pool.transaction(), self._pool.written_transaction()
-            if kernel is not None and written is not None and kernel == written + 1:
+            if kernel is None or written is None:
+                return
+            if kernel == written + 1:
                 log.warning("an LVM command was killed; %s goes back a step", self._pool.device)
-                self._pool.message(f"set_transaction_id {kernel} {written}")
+                self._pool.message(_step(kernel, written))
+            elif kernel == written - 1:
+                for volume in self._pool.volumes():
+                    if volume.transaction == kernel:
+                        self._finish_creating(volume, kernel, lock)
+
+    def _finish_creating(self, volume: ThinVolume, kernel: int, lock: int) -> None:
+        made = self._metadata.transaction_of(volume.number)
+        if made not in {None, kernel}:
+            log.error("LV %s has the number of an older volume; left as it is", volume.lv)
+            return
+        log.warning("an LVM command was killed; LV %s is created to the end", volume.lv)
+        origin = self._pool.number_of(volume.origin)
+        create = f"create_thin {volume.number}"
+        if origin is not None:
+            create = f"create_snap {volume.number} {origin}"
+        # What is there may be of an earlier one that was killed: nobody can have used it.
+        messages = [create] if made is None else [f"delete {volume.number}", create]
+        devices = [self._mapper.path(volume.origin)] if volume.origin else []
+        thin_messages.send(
+            self._pool.device,
+            [*messages, _step(kernel, kernel + 1)],
+            devices,
+            lock,
+            f"LV {volume.lv}",
+        )
 
     def lvcreate(self, *arguments: str) -> Reply:
         """Run `lvcreate`; a volume that a killed one has left in its way is removed first."""
@@ -51,7 +83,7 @@ class LvmRepair:
         """
         with lvm_lock.held(self._pool.vg):
             made = self._metadata.transaction_of(number)
-            is_known = number in self._pool.ids().values()
+            is_known = any(volume.number == number for volume in self._pool.volumes())
             if is_known or made is None or made != self._pool.transaction():
                 return False
             log.warning(
@@ -59,3 +91,7 @@ class LvmRepair:
             )
             self._pool.message(f"delete {number}")
             return True
+
+
+def _step(old: int, new: int) -> str:
+    return f"set_transaction_id {old} {new}"

@@ -1,9 +1,24 @@
 """A thin pool as the kernel has it: volumes by numbers, transactions, messages."""
 
+from dataclasses import dataclass
+
 from controller import lvm_errors
 from controller.device_mapper import DeviceMapper
 from controller.lvm_session import ForkedLvm, Row
 from csi import programs
+
+
+@dataclass(frozen=True, slots=True)
+class ThinVolume:
+    """An LV in the pool, as LVM has it written down."""
+
+    lv: str
+    number: int
+    """The kernel's name for it."""
+    transaction: int
+    """The pool's transaction that made it."""
+    origin: str
+    """The LV that it is a snapshot of, or empty."""
 
 
 class ThinPool:
@@ -37,15 +52,27 @@ class ThinPool:
         written = [row["transaction_id"] for row in self._rows() if row["lv_name"] == self.name]
         return int(written[0]) if written else None
 
-    def ids(self) -> dict[str, int]:
-        """Return the numbers of the LVs in the pool; to be called under LVM's lock."""
-        rows = (row for row in self._rows() if row["pool_lv"].strip("[]") == self.name)
-        return {row["lv_name"]: int(row["thin_id"]) for row in rows}
+    def volumes(self) -> list[ThinVolume]:
+        """Return the LVs in the pool; to be called under LVM's lock."""
+        return [_volume(row) for row in self._rows() if row["pool_lv"].strip("[]") == self.name]
+
+    def number_of(self, lv: str) -> int | None:
+        """Return the kernel's number of an LV, under LVM's lock; None when it is not there."""
+        return next((one.number for one in self.volumes() if one.lv == lv), None)
 
     def _rows(self) -> list[Row]:
-        fields = "lv_name,thin_id,pool_lv,transaction_id"
+        fields = "lv_name,thin_id,pool_lv,transaction_id,origin"
         argv = ("lvs", "-a", "--nolocking", "-o", fields, self.vg)
         reply = ForkedLvm().call(*argv)
         if not reply.ok:
             raise lvm_errors.failure(argv, reply.message, f"VG {self.vg}")
         return reply.rows
+
+
+def _volume(row: Row) -> ThinVolume:
+    return ThinVolume(
+        lv=row["lv_name"],
+        number=int(row["thin_id"]),
+        transaction=int(row["transaction_id"]),
+        origin=row["origin"].strip("[]"),
+    )

@@ -242,6 +242,57 @@ def test_a_kernel_that_is_a_step_ahead_goes_back_at_the_start(lvm_pool: LvmPool,
     raw.write(lvm_pool.attach(disk.name), 0, b"works")
 
 
+def unsay_creation(vg: str, lv: str, workdir: Path, *, told: bool) -> None:
+    """Make it as if LVM had been killed when the new `lv` was written down, before its end.
+
+    Args:
+        told: whether the kernel had been told to make the volume.
+    """
+    written, _ = transactions(vg)
+    number = run("lvs", "--noheadings", "-o", "thin_id", f"{vg}/{lv}").strip()
+    backup = workdir / "vg"
+    run("vgcfgbackup", "-f", backup, vg)
+    message = f'zero_new_blocks = 1\nmessage1 {{\ncreate = "{lv}"\n}}'
+    backup.write_text(backup.read_text().replace("zero_new_blocks = 1", message))
+    run("vgcfgrestore", "--yes", "--force", "-f", backup, vg)
+    if not told:
+        kernel(vg, f"delete {number}")
+    kernel(vg, f"set_transaction_id {written} {int(written) - 1}")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_snapshot_that_the_kernel_was_not_told_to_the_end_is_cut(
+    lvm_pool: LvmPool, vg: str, tmp_path: Path, *, told: bool
+) -> None:
+    lvm_pool.create(Disk("pgdata", 8 * MIB))
+    device = lvm_pool.attach("pgdata")
+    raw.write(device, 0, b"before")
+    lvm_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
+    unsay_creation(vg, names.stem(names.SNAPSHOT, "nightly"), tmp_path, told=told)
+
+    lvm_pool.recover()
+
+    raw.write(device, 0, b"after!")
+    assert transactions(vg)[0] == transactions(vg)[1]
+    lvm_pool.create(Disk("copy", 8 * MIB, source=Source(SourceKind.SNAPSHOT, "nightly")))
+    assert raw.read(lvm_pool.attach("copy"), 0, 6) == b"before"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_disk_that_the_kernel_was_not_told_to_the_end_is_made(
+    lvm_pool: LvmPool, vg: str, tmp_path: Path, *, told: bool
+) -> None:
+    disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
+    run("lvchange", "--quiet", "--quiet", "-an", f"{vg}/{lv_of(disk)}")
+    unsay_creation(vg, lv_of(disk), tmp_path, told=told)
+
+    lvm_pool.recover()
+
+    assert transactions(vg)[0] == transactions(vg)[1]
+    assert lvm_pool.create(Disk("pgdata", 8 * MIB)) == disk
+    raw.write(lvm_pool.attach("pgdata"), 0, b"works")
+
+
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:
     disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
     grow = lvm_tags.tag(lvm_tags.GROW, str(16 * MIB))
