@@ -1,7 +1,8 @@
 """What brings apps to a cluster: the app.toml model and its translation to manifests."""
 
 from csi.object_names import object_name
-from deploy.disks import Manifest, translate_disks
+from csi.persistent_volume import Manifest
+from deploy.disks import translate_disks
 from deploy.model import (
     AppConfig,
     AutoConcurrency,

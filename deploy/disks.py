@@ -7,19 +7,15 @@ the volume, with the size and filesystem among the volume's attributes.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from csi import DRIVER_NAME, KEY_PREFIX, TOPOLOGY_KEY
+from csi import KEY_PREFIX, TOPOLOGY_KEY
 from csi.duration import format_duration
 from csi.local_id import LocalId
 from csi.object_names import is_dns_label, object_name
+from csi.persistent_volume import EXCLUSIVE, LOCAL_CLASS, MIREN_CLASS, Manifest, PersistentVolume
 from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
 
-Manifest = dict[str, Any]
-
-MIREN_CLASS = "miren-disk"
-LOCAL_CLASS = "miren-local"
 COORDINATOR_LABEL = f"{KEY_PREFIX}coordinator"
 NAME_KEY = f"{KEY_PREFIX}name"
 SIZE_KEY = f"{KEY_PREFIX}size"
@@ -41,8 +37,7 @@ class _Volume:
 
     @property
     def access_modes(self) -> list[str]:
-        # Only this mode lets the scheduler itself refuse a second pod.
-        return ["ReadWriteOncePod" if self.disk.is_miren else "ReadWriteOnce"]
+        return [EXCLUSIVE if self.disk.is_miren else "ReadWriteOnce"]
 
     @property
     def storage_class(self) -> str:
@@ -95,49 +90,33 @@ def _persistent_volume(volume: _Volume, namespace: str, node: str | None) -> Man
     annotations = {NAME_KEY: volume.handle}
     if volume.disk.is_miren and not volume.disk.size_gb:
         annotations[SIZE_KEY] = "unspecified"
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name, "labels": labels, "annotations": annotations},
-        "spec": {
-            "storageClassName": volume.storage_class,
-            "capacity": {"storage": volume.size},
-            "accessModes": volume.access_modes,
-            "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "namespace": namespace,
-                "name": name,
-            },
-            "csi": _csi_source(volume),
-            "nodeAffinity": _node_affinity(node),
-        },
-    }
+    key, value = (COORDINATOR_LABEL, "true") if node is None else (TOPOLOGY_KEY, node)
+    return PersistentVolume(
+        handle=volume.handle,
+        capacity=volume.size,
+        claim={"namespace": namespace, "name": name},
+        node_key=key,
+        node_values=[value],
+        labels=labels,
+        annotations=annotations,
+        attributes=_attributes(volume),
+        storage_class=volume.storage_class,
+        access_modes=volume.access_modes,
+        fs_type=volume.disk.filesystem.value if volume.disk.is_miren else "",
+        read_only=volume.disk.read_only,
+    ).manifest()
 
 
-def _csi_source(volume: _Volume) -> Manifest:
-    source: Manifest = {"driver": DRIVER_NAME, "volumeHandle": volume.handle}
-    if volume.disk.read_only:
-        source["readOnly"] = True
+def _attributes(volume: _Volume) -> dict[str, str]:
     if not volume.disk.is_miren:
-        return {**source, "volumeAttributes": {"provider": "local"}}
+        return {"provider": "local"}
     size = {"size": volume.size} if volume.disk.size_gb else {}
-    attributes = {
+    return {
         **size,
         "filesystem": volume.disk.filesystem.value,
         "createdBy": volume.app,
         "leaseTimeout": format_duration(volume.disk.lease_timeout),
     }
-    return {**source, "fsType": volume.disk.filesystem.value, "volumeAttributes": attributes}
-
-
-def _node_affinity(node: str | None) -> Manifest:
-    if node is None:
-        expression = {"key": COORDINATOR_LABEL, "operator": "In", "values": ["true"]}
-    else:
-        expression = {"key": TOPOLOGY_KEY, "operator": "In", "values": [node]}
-    return {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
 
 
 def _claim(volume: _Volume, namespace: str) -> Manifest:

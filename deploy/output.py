@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from deploy.disks import Manifest
+from csi.persistent_volume import Manifest
 
 
 class _ManifestDumper(yaml.SafeDumper):
