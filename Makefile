@@ -67,7 +67,7 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(LVM)
 .kube:
 	@scripts/apt etcd-server openssl
-	@scripts/go-program kube-apiserver >/dev/null
+	@for program in kube-apiserver kube-controller-manager; do scripts/go-program $$program >/dev/null; done
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 

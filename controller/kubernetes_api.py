@@ -1,8 +1,9 @@
 """The only module that talks to the Kubernetes API: JSON objects, errors in the domain's words."""
 
+import builtins
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,24 @@ from csi.errors import InvalidRequest, NotFound, Unavailable
 TIMEOUT = (3.0, 15.0)
 """Seconds to connect and to wait for an answer."""
 
+WATCH = 300
+"""Seconds after which a watch ends by itself."""
+
 DEFAULT_NAMESPACE = "miren-system"
 
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_PAGE = "500"
 
 Object = dict[str, Any]
 
 
 class Conflict(Exception):
     """The object was changed, made or deleted by somebody else meanwhile."""
+
+
+class Gone(Exception):
+    """The server has forgotten the version from which a watch was to go on: list again."""
 
 
 class KubernetesApi:
@@ -61,6 +71,56 @@ class KubernetesApi:
         """Return an object or a list; raises NotFound, Unavailable."""
         return self._request("GET", path, query=query)
 
+    def list(self, path: str, query: Mapping[str, str] | None = None) -> builtins.list[Object]:
+        """Return all objects of a collection, page by page; raises Unavailable."""
+        return self.listing(path, query)[0]
+
+    def listing(
+        self, path: str, query: Mapping[str, str] | None = None
+    ) -> tuple[builtins.list[Object], str]:
+        """Return all objects of a collection, and the version that `watch` goes on from."""
+        asked = {**(query or {}), "limit": _PAGE}
+        items: builtins.list[Object] = []
+        while True:
+            page = self.get(path, asked)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+            asked["continue"] = token
+
+    def watch(self, path: str, version: str) -> Iterator[tuple[str, Object]]:
+        """Yield the changes of a collection since `version`: ADDED, MODIFIED or DELETED, and what.
+
+        It ends whenever the server likes, normally after minutes. Raises Gone when it has
+        forgotten that version, Unavailable.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH),
+        }
+        response = self._send("GET", path, query=query, timeout=(TIMEOUT[0], WATCH + 30.0))
+        try:
+            if response.status != 200:
+                raise self._failure(response.status, response.reason, "GET", path, response.read())
+            for line in response.response:
+                event = _parsed(line)
+                if event.get("type") == "ERROR":
+                    raise self._lost(event["object"], path)
+                if event.get("type") != "BOOKMARK" and "object" in event:
+                    yield event["type"], event["object"]
+        except urllib3.exceptions.HTTPError as error:
+            raise self._away(str(error)) from error
+        finally:
+            response.response.close()
+
+    def _lost(self, status: Object, path: str) -> Exception:
+        if status.get("code") == 410:
+            return Gone(status.get("message", ""))
+        return Unavailable(f"the watch of {path} ended: {status.get('message')}")
+
     def create(self, path: str, body: Object) -> Object:
         """Make an object in the collection `path`; raises Conflict if it exists, Unavailable."""
         return self._request("POST", path, body)
@@ -71,6 +131,13 @@ class KubernetesApi:
         Raises Conflict, NotFound, Unavailable.
         """
         return self._request("PUT", path, body)
+
+    def patch(self, path: str, patch: Object) -> Object:
+        """Merge `patch` into an object (RFC 7386); with a resourceVersion in it, of that version.
+
+        Raises Conflict, NotFound, Unavailable.
+        """
+        return self._request("PATCH", path, patch)
 
     def delete(self, path: str, version: str) -> None:
         """Delete an object of that resourceVersion; raises Conflict, NotFound, Unavailable."""
@@ -83,7 +150,25 @@ class KubernetesApi:
         body: Object | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Object:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        response = self._send(method, path, body, query)
+        try:
+            data = response.read()
+        except urllib3.exceptions.HTTPError as error:
+            raise self._away(str(error)) from error
+        if 200 <= response.status < 300:
+            return _parsed(data)
+        raise self._failure(response.status, response.reason, method, path, data)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        query: Mapping[str, str] | None = None,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> Any:
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        headers = {"Accept": "application/json", "Content-Type": f"application/{kind}"}
         prepared = self._client.param_serialize(
             method=method,
             resource_path=path,
@@ -93,21 +178,23 @@ class KubernetesApi:
             auth_settings=["BearerToken"],
         )
         try:
-            response = self._client.call_api(*prepared, _request_timeout=TIMEOUT)
-            data = response.read()
+            return self._client.call_api(*prepared, _request_timeout=timeout)
         except urllib3.exceptions.HTTPError as error:
             raise self._away(str(error)) from error
         except ApiException as error:
             raise self._away(error.reason) from error
-        answer = _parsed(data)
-        if 200 <= response.status < 300:
-            return answer
-        said = answer.get("message") or response.reason
-        if response.status == 404:
-            raise NotFound(f"the Kubernetes API server says: {said}")
-        if response.status == 409:
-            raise Conflict(said)
-        raise Unavailable(f"the Kubernetes API server refuses {method} {path}: {said}")
+
+    def _failure(
+        self, status: int, reason: str, method: str, path: str, data: bytes | None
+    ) -> Exception:
+        said = _parsed(data).get("message") or reason
+        if status == 404:
+            return NotFound(f"the Kubernetes API server says: {said}")
+        if status == 409:
+            return Conflict(said)
+        if status == 410:
+            return Gone(said)
+        return Unavailable(f"the Kubernetes API server refuses {method} {path}: {said}")
 
     def _away(self, why: object) -> Unavailable:
         return Unavailable(f"the Kubernetes API server {self._host} cannot be reached: {why}")

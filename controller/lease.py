@@ -43,6 +43,8 @@ class Claim:
     """Whether several workloads of the node may use the disk at once (multi-writer modes)."""
     timeout: float = DEFAULT_LEASE_TIMEOUT
     """Seconds to wait while somebody else holds the disk."""
+    heir_of: str = ""
+    """A holder on the same node that is gone for good: its lease passes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Lease:
 def grant(lease: Lease | None, claim: Claim, now: datetime) -> Lease:
     """Return the lease after a claim: bound to the claimant if it was free, else with its wait.
 
-    A holder that claims again renews.
+    A holder that claims again renews, and an heir takes over.
 
     Raises:
         Refused: it is held on another node (spec: "Volume published to another node").
@@ -118,6 +120,8 @@ def grant(lease: Lease | None, claim: Claim, now: datetime) -> Lease:
             f'disk "{lease.disk}" is {lease.held(now)}, on node "{lease.node}"; '
             f'it must be released there before node "{claim.node}" can have it'
         )
+    if lease.holder == claim.heir_of:
+        return _bind(lease, claim, now)
     if lease.holder != claim.holder:
         return _wait(lease, claim, now)
     if (lease.read_only, lease.shared) != (claim.read_only, claim.shared):
@@ -125,6 +129,20 @@ def grant(lease: Lease | None, claim: Claim, now: datetime) -> Lease:
             f'disk "{lease.disk}" is {lease.held(now)}, {_manner(lease)}; '
             f"it must be released before it can be had {_manner(claim)}"
         )
+    return replace(lease, renew_time=now)
+
+
+def wait(lease: Lease | None, claim: Claim, now: datetime) -> Lease | None:
+    """Return the lease with the claimant's wait, if somebody else holds it."""
+    if lease is None or lease.holder in {"", claim.holder}:
+        return lease
+    return _wait(lease.at(now), claim, now)
+
+
+def renew(lease: Lease | None, holder: str, now: datetime) -> Lease | None:
+    """Return the lease renewed, if `holder` holds it."""
+    if lease is None or lease.holder != holder:
+        return lease
     return replace(lease, renew_time=now)
 
 

@@ -4,7 +4,6 @@ An object's name is that of the disk's PV. What a Lease has no field for is in a
 server's optimistic concurrency (resourceVersion) makes a change atomic, whoever else writes.
 """
 
-import builtins
 import json
 import random
 import time
@@ -26,7 +25,6 @@ _STATE = f"{KEY_PREFIX}state"
 _OURS = ("app.kubernetes.io/managed-by", DRIVER_NAME)
 _SPEC = ("holderIdentity", "acquireTime", "renewTime", "leaseTransitions")
 _ANNOTATIONS = {"node": "node", "readOnly": "read-only", "shared": "shared", "waiting": "waiting"}
-_PAGE = "500"
 
 
 class LeaseObjects:
@@ -45,15 +43,9 @@ class LeaseObjects:
 
     def list(self) -> list[Lease]:
         """Return all leases, sorted by disk."""
-        query = {"labelSelector": "=".join(_OURS), "limit": _PAGE}
-        leases: builtins.list[Lease] = []
-        while True:
-            page = self._api.get(self._path, query)
-            leases += [self._decoded(item, _disk_of(item)) for item in page["items"]]
-            token = page["metadata"].get("continue")
-            if not token:
-                return sorted(leases, key=lambda lease: lease.disk)
-            query["continue"] = token
+        found = self._api.list(self._path, {"labelSelector": "=".join(_OURS)})
+        leases = [self._decoded(item, _disk_of(item)) for item in found]
+        return sorted(leases, key=lambda lease: lease.disk)
 
     def update(self, disk: str, change: Change) -> Lease | None:
         """Replace the disk's lease by what `change` makes of it, and return that."""

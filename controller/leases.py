@@ -60,10 +60,29 @@ class Leases:
         after = self._store.update(claim.disk, lambda lease: rules.grant(lease, claim, now))
         if after is None:
             raise AssertionError("a granted claim always leaves a lease")
-        refusal = rules.refusal(after, claim, now)
+        self.refuse(after, claim)
+        return after
+
+    def wait(self, claim: Claim) -> None:
+        """Note that the claimant waits for a disk that somebody else holds.
+
+        Raises LeaseHeld or LeaseExpired as `acquire`; returns when nobody or it itself holds it.
+        """
+        now = self._clock()
+        after = self._store.update(claim.disk, lambda lease: rules.wait(lease, claim, now))
+        if after is not None:
+            self.refuse(after, claim)
+
+    def refuse(self, lease: Lease, claim: Claim) -> None:
+        """Raise LeaseHeld or LeaseExpired when the claimant waits in a lease."""
+        refusal = rules.refusal(lease, claim, self._clock())
         if refusal is not None:
             raise refusal
-        return after
+
+    def renew(self, disk: str, holder: str) -> None:
+        """Note that the holder is still there; nothing happens when it is another's by now."""
+        now = self._clock()
+        self._store.update(disk, lambda lease: rules.renew(lease, holder, now))
 
     def release(self, disk: str, node: str = "") -> Lease | None:
         """Take the disk from its holder on `node`, or on any; fine when nobody holds it there."""

@@ -1,9 +1,12 @@
 """ControllerPublishVolume and its reverse: a disk is made if need be, and leased to an instance."""
 
+import logging
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from controller.creation import Creation, Wanted, filesystem_of
+from controller.holders import NODE, Holders
 from controller.lease import Claim
 from controller.leases import Leases
 from controller.parameters import PROVIDER, Attributes
@@ -13,8 +16,10 @@ from controller.topology import Place
 from csi import capability, local_id
 from csi.capability import Capability
 from csi.disk import Disk
-from csi.errors import InvalidRequest, NotFound, PoolFull
+from csi.errors import InvalidRequest, LeaseExpired, LeaseHeld, NotFound, PoolFull
 from csi.stubs import csi_pb2
+
+log = logging.getLogger(__name__)
 
 READ_ONLY = "readonly"
 """The key of publish_context that tells the node to write nothing."""
@@ -24,19 +29,28 @@ class Publishing:
     """Gives the disks of a pool to instances on its node."""
 
     def __init__(
-        self, pool: Pool, leases: Leases, creation: Creation, place: Place, max_volumes: int
+        self,
+        pool: Pool,
+        leases: Leases,
+        holders: Holders,
+        creation: Creation,
+        *,
+        place: Place,
+        max_volumes: int,
     ) -> None:
         """Publish disks.
 
         Args:
             pool: where the disks are.
             leases: says who holds them.
+            holders: knows for whom a disk is to be published.
             creation: makes those that an app names first.
             place: the node that has them.
             max_volumes: how many may be published at once; 0 is no limit.
         """
         self._pool = pool
         self._leases = leases
+        self._holders = holders
         self._creation = creation
         self._place = place
         self._max_volumes = max_volumes
@@ -101,10 +115,12 @@ class Publishing:
     ) -> Claim:
         node = self._place.node_id
         # Many pods may share a disk in the other modes: it is the node that holds it for them.
-        pod = attributes.pod if use.exclusive else ""
+        pod = ""
+        if use.exclusive:
+            pod = attributes.pod or self._holders.holder(disk.name, node)
         return Claim(
             disk=disk.name,
-            holder=pod or f"node/{node}",
+            holder=pod or f"{NODE}{node}",
             node=node,
             read_only=read_only,
             shared=not use.exclusive,
@@ -115,7 +131,20 @@ class Publishing:
         with self._one_by_one:
             if self._max_volumes:
                 self._require_room(claim)
+            self._acquire(claim)
+
+    def _acquire(self, claim: Claim) -> None:
+        try:
             self._leases.acquire(claim)
+        except (LeaseHeld, LeaseExpired):
+            lease = self._leases.get(claim.disk)
+            holder = lease.holder if lease else ""
+            if not holder or not self._holders.is_gone(holder, claim.disk, claim.node):
+                raise
+            log.info(
+                'disk "%s" passes from %s, which is gone, to %s', claim.disk, holder, claim.holder
+            )
+            self._leases.acquire(replace(claim, heir_of=holder))
 
     def _require_room(self, claim: Claim) -> None:
         others = [

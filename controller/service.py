@@ -10,6 +10,7 @@ from typing import Any
 from controller import expansion, parameters, room, snapshots, validating, volumes
 from controller.creation import Creation
 from controller.health import Health
+from controller.holders import Holders, UnknownHolders
 from controller.leases import Leases
 from controller.pages import page
 from controller.pool import Pool
@@ -47,7 +48,14 @@ CAPABILITIES = (
 class ControllerService(csi_pb2_grpc.ControllerServicer):
     """Disks of a pool, their leases and their snapshots."""
 
-    def __init__(self, pool: Pool, leases: Leases, node_id: str, max_volumes: int = 0) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        leases: Leases,
+        node_id: str,
+        max_volumes: int = 0,
+        holders: Holders | None = None,
+    ) -> None:
         """Make the service.
 
         Args:
@@ -55,13 +63,21 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
             leases: says who holds a disk.
             node_id: the node that has the pool, as NodeGetInfo reports it.
             max_volumes: how many disks that node may have at once; 0 is no limit.
+            holders: knows for whom disks are published; without, only the caller does.
         """
         self._pool = pool
         self._leases = leases
         self._place = Place(node_id)
         self._granularity = Granularity(pool)
         self._creation = Creation(pool, self._place, self._granularity)
-        self._publishing = Publishing(pool, leases, self._creation, self._place, max_volumes)
+        self._publishing = Publishing(
+            pool,
+            leases,
+            holders or UnknownHolders(),
+            self._creation,
+            place=self._place,
+            max_volumes=max_volumes,
+        )
         self._health = Health(pool, leases)
         self._snapshots = Snapshots(pool, self._place)
 

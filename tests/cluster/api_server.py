@@ -160,9 +160,10 @@ class Cluster:
     def __init__(self, server: ApiServer, namespace: str) -> None:
         """Args: server: a running one; namespace: a new one."""
         self._server = server
-        self._namespace = namespace
+        self.namespace = namespace
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-        server.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+        with contextlib.suppress(urllib.error.HTTPError):  # some are there from the start
+            server.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
 
     def store(self) -> "LeaseObjects":
         """The store that a driver opens."""
@@ -170,7 +171,23 @@ class Cluster:
         from controller.kubernetes_api import KubernetesApi
         from controller.lease_objects import LeaseObjects
 
-        return LeaseObjects(KubernetesApi(), self._namespace)
+        return LeaseObjects(KubernetesApi(), self.namespace)
+
+    def pod(self, name: str, claim: str = "", node: str = "") -> None:
+        """Make a pod that uses a claim, scheduled or not; nothing runs it."""
+        namespace = f"/api/v1/namespaces/{self.namespace}"
+        with contextlib.suppress(urllib.error.HTTPError):  # it is there
+            account = {"metadata": {"name": "default"}}
+            self._server.request("POST", f"{namespace}/serviceaccounts", account)
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
+        spec = {"containers": [{"name": "app", "image": "none"}], "volumes": volumes}
+        pod = {"metadata": {"name": name}, "spec": spec | ({"nodeName": node} if node else {})}
+        self._server.request("POST", f"{namespace}/pods", pod)
+
+    def delete_pod(self, name: str) -> None:
+        """Delete a pod as `kubectl delete --force` does."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}?gracePeriodSeconds=0"
+        self._server.request("DELETE", path)
 
     def get(self, lease: str) -> dict[str, Any]:
         """A Lease object."""

@@ -23,6 +23,9 @@ def system(api_server: ApiServer, cluster: Cluster) -> Cluster:  # noqa: ARG001 
 def test_a_disk_is_held_released_and_kept_through_an_outage(
     drivers: Drivers, system: Cluster, api_server: ApiServer, tmp_path: Path
 ) -> None:
+    apps = Cluster(api_server, "default")
+    for pod in ("db-0", "db-1"):
+        apps.pod(pod)
     driver = drivers("--leases", "kubernetes").start()
     Operator(driver).create("pgdata")
     db = Instance(driver, tmp_path, "pgdata")

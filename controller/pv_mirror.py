@@ -1,0 +1,175 @@
+"""What has to change so that `kubectl get pv` shows every disk, as it is.
+
+A pure comparison of disks, PersistentVolumes and claims. No volume is ever without a claimRef: one
+that is reserved for nobody could be taken by any claim of its class, and with it somebody's data.
+Nothing here deletes anything.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.parameters import SIZE
+from controller.volumes import context_of
+from controller.workloads import Object, Reference, Volume, VolumeClaim
+from csi import DRIVER_NAME, KEY_PREFIX, local_id
+from csi.disk import Content, Disk
+from csi.object_names import object_name
+from csi.persistent_volume import EXCLUSIVE, MIREN_CLASS, PersistentVolume
+
+NAME_KEY = f"{KEY_PREFIX}name"
+LABELS = {"app.kubernetes.io/managed-by": "miren-csi"}
+
+_PROVISIONED = re.compile(r"pvc-([0-9a-f-]{36})")
+"""What external-provisioner calls the volume of a claim: its --volume-name-prefix and a UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """A PersistentVolume that is missing."""
+
+    disk: str
+    manifest: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """A change of a PersistentVolume that was seen in `volume`."""
+
+    volume: Volume
+    patch: Object
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that the owner of a claim has to know."""
+
+    claim: VolumeClaim
+    reason: str
+    message: str
+
+
+Change = Make | Correct | Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Compares; knows where volumes of missing PVs belong."""
+
+    node: str
+    """The node that has the pool."""
+    namespace: str
+    """The driver's own: volumes that nobody asked for yet are reserved for a claim in it."""
+
+    def changes(
+        self, disks: Sequence[Disk], volumes: Sequence[Volume], claims: Sequence[VolumeClaim]
+    ) -> Iterator[Change]:
+        """Yield what has to be done, the most urgent first."""
+        known = {volume.disk for volume in volumes}
+        existing = {disk.name: disk for disk in disks}
+        held = {claim.reference: claim for claim in claims}
+        for disk in disks:
+            if disk.name not in known:
+                yield from self._missing(disk, claims)
+        for volume in volumes:
+            if volume.deleting or local_id.is_local(volume.disk):
+                continue
+            yield from _claimed(volume, held, _asking(volume.name, claims))
+            if volume.disk in existing:
+                yield from _sized(volume, existing[volume.disk], held)
+            elif SIZE not in volume.attributes and volume.claim in held:
+                yield Tell(held[volume.claim], "DiskNotFound", _unknown(volume.disk))
+
+    def _missing(self, disk: Disk, claims: Iterable[VolumeClaim]) -> Iterator[Change]:
+        asking = _provisioned_for(disk.name, claims)
+        if asking is not None and not asking.volume:
+            return  # external-provisioner is about to make it
+        name = object_name(disk.name)
+        bound = asking or next(iter(_asking(name, claims)), None)
+        reference = bound.reference if bound else Reference(self.namespace, name)
+        yield Make(disk.name, self._volume(disk, reference, bound).manifest())
+
+    def _volume(
+        self, disk: Disk, reference: Reference, bound: VolumeClaim | None
+    ) -> PersistentVolume:
+        mode = "Block" if disk.content is Content.RAW else "Filesystem"
+        return PersistentVolume(
+            handle=disk.name,
+            capacity=str(disk.size),
+            claim=_claim_ref(reference, bound),
+            node_values=[self.node],
+            labels=LABELS,
+            annotations={NAME_KEY: disk.name, "pv.kubernetes.io/provisioned-by": DRIVER_NAME},
+            attributes=context_of(disk),
+            storage_class=bound.storage_class if bound else MIREN_CLASS,
+            access_modes=bound.access_modes if bound else [EXCLUSIVE],
+            volume_mode=bound.volume_mode if bound else mode,
+            fs_type=disk.filesystem,
+        )
+
+
+def _claimed(
+    volume: Volume, held: Mapping[Reference, VolumeClaim], asking: Sequence[VolumeClaim]
+) -> Iterator[Change]:
+    """Yield what makes a volume go to the next claim that asks for it by name."""
+    owner = held.get(volume.claim) if volume.claim else None
+    others = [claim for claim in asking if claim.reference != volume.claim]
+    if owner is not None and not _is_recreated(volume, owner):
+        for claim in others:
+            if claim.phase == "Pending":
+                yield Tell(claim, "DiskClaimed", _taken(volume, owner.reference))
+        return
+    if volume.reclaim != "Retain" or volume.claim is None:
+        return
+    heir = owner or next(iter(others), None)
+    reference = heir.reference if heir else volume.claim
+    if volume.phase == "Released" or (heir and reference != volume.claim):
+        ref = {"namespace": reference.namespace, "name": reference.name}
+        cleared = {"uid": None, "resourceVersion": None}
+        yield Correct(
+            volume, {"spec": {"claimRef": {**ref, **cleared}}}, f"free for claim {reference}"
+        )
+
+
+def _is_recreated(volume: Volume, owner: VolumeClaim) -> bool:
+    """Whether the volume was bound to an earlier claim of the same name."""
+    bound = volume.claim.uid if volume.claim else ""
+    return bool(bound) and bound != owner.reference.uid
+
+
+def _sized(volume: Volume, disk: Disk, held: Mapping[Reference, VolumeClaim]) -> Iterator[Change]:
+    """Yield the correction of a capacity, but not while that is external-resizer's to change."""
+    if volume.capacity == disk.size:
+        return
+    claim = held.get(volume.claim) if volume.claim else None
+    growing = claim is not None and claim.requested > (claim.granted or claim.requested)
+    # A claim binds only to a volume that is as large as it asks for.
+    waiting = volume.phase != "Bound" and disk.size < volume.capacity
+    if not growing and not waiting:
+        patch = {"spec": {"capacity": {"storage": str(disk.size)}}}
+        yield Correct(volume, patch, f"has {disk.size} bytes")
+
+
+def _asking(name: str, claims: Iterable[VolumeClaim]) -> list[VolumeClaim]:
+    return [claim for claim in claims if claim.volume == name]
+
+
+def _provisioned_for(disk: str, claims: Iterable[VolumeClaim]) -> VolumeClaim | None:
+    found = _PROVISIONED.fullmatch(disk)
+    uid = found[1] if found else None
+    return next((claim for claim in claims if claim.reference.uid == uid), None)
+
+
+def _claim_ref(reference: Reference, bound: VolumeClaim | None) -> dict[str, str]:
+    named = {"namespace": reference.namespace, "name": reference.name}
+    # A claim that has lost its volume takes only one that was bound to itself.
+    return {**named, "uid": reference.uid} if bound and bound.phase == "Lost" else named
+
+
+def _unknown(disk: str) -> str:
+    return f'disk "{disk}" does not exist and no size specified for auto-creation'
+
+
+def _taken(volume: Volume, owner: Reference) -> str:
+    return f'disk "{volume.disk}" is claimed by {owner}; delete that claim first'
