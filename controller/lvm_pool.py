@@ -11,7 +11,7 @@ from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
 from controller.lvm_repair import LvmRepair
-from controller.lvm_session import Lvm, LvmSession, Reply
+from controller.lvm_session import Lvm, LvmSession, Observe, Reply, ignore
 from controller.lvm_snapshots import LvmSnapshots
 from controller.promises import Promises
 from controller.thin_metadata import ThinMetadata
@@ -44,12 +44,13 @@ log = logging.getLogger(__name__)
 class LvmPool:
     """Disks as thin LVs of VG/THINPOOL; everything known about them is in their names and tags."""
 
-    def __init__(self, pool: str, overcommit: float) -> None:
+    def __init__(self, pool: str, overcommit: float, observe: Observe = ignore) -> None:
         """Open the pool.
 
         Args:
             pool: `VG/THINPOOL`.
             overcommit: how many times its size the pool may promise to disks.
+            observe: is told of every LVM command that has ended.
 
         Raises:
             InvalidRequest: the name is malformed, the VG is unknown or the LV is no thin pool.
@@ -60,7 +61,7 @@ class LvmPool:
             raise InvalidRequest(f"an LVM pool is written VG/THINPOOL, not {pool!r}")
         self._overcommit = overcommit
         self._mapper = DeviceMapper(vg)
-        self._group = VolumeGroup(vg, LvmSession(heal=self._mend))
+        self._group = VolumeGroup(vg, LvmSession(self._mend, observe))
         self._promises = Promises(self._count)
         thin_pool = ThinPool(vg, self._thin_pool)
         metadata = ThinMetadata(thin_pool)

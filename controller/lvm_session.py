@@ -14,7 +14,7 @@ import re
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
@@ -33,6 +33,13 @@ _SAFE = re.compile(r"[A-Za-z0-9_+.\-/=!:#&,~^]+")
 _UDEV = Path("/run/udev/control")
 
 Row = dict[str, str]
+
+Observe = Callable[[str, float], None]
+"""Is told of a command that has ended: its name, and how many seconds LVM worked on it."""
+
+
+def ignore(command: str, seconds: float) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +163,19 @@ class LvmSession:
     therefore be content with "already done" as an answer.
     """
 
-    def __init__(self, heal: Callable[[Lvm], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        heal: Callable[[Lvm], None] = lambda _: None,
+        observe: Observe = ignore,
+    ) -> None:
         """Prepare a session; nothing is started before the first command.
 
         Args:
             heal: called after a command died in its middle, to mend what it left.
+            observe: is told of every command that has ended.
         """
         self._heal = heal
+        self._observe = observe
         self._lock = threading.Lock()
         self._forked = ForkedLvm()
         self._has_died = False
@@ -182,11 +195,19 @@ class LvmSession:
             if not _SAFE.fullmatch(word):
                 raise ValueError(f"not a safe word for an LVM command: {word!r}")
         began = time.monotonic()
-        with self._lock:
+        with self._lock, self._observing(argv[0]):
             reply = self._call_locked(argv)
         took = (time.monotonic() - began) * 1e3
         log.debug("lvm %s: %s, %.0f ms", argv[0], "ok" if reply.ok else reply.message, took)
         return reply
+
+    @contextlib.contextmanager
+    def _observing(self, command: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._observe(command, time.monotonic() - began)
 
     def _call_locked(self, argv: Sequence[str]) -> Reply:
         self._mend()

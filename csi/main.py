@@ -7,50 +7,77 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from csi import logs, options
+from csi import calls, endpoint, logs, options
 from csi.calls import CallGuard
-from csi.errors import DiskError, InvalidRequest
+from csi.errors import DiskError
 from csi.identity import IdentityService
+from csi.opening import Record, open_pool, open_record
 from csi.serial import Turnstile
 from csi.server import Register, Server
 from csi.stubs import csi_pb2_grpc
 
 if TYPE_CHECKING:
-    from controller.leases import Leases
     from controller.pool import Pool
+    from csi.http_server import HttpServer
+    from csi.metrics import Metrics
+    from node.registration import RegistrationService
 
 log = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class _Part(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the driver; returns 0 after a stop, 2 when it cannot start as asked."""
+    """Run the driver.
+
+    Returns 0 after a stop, 1 when it must be started anew, 2 when it cannot start as asked.
+    """
     chosen = options.parse(sys.argv[1:] if argv is None else argv, os.environ)
     logs.set_up(chosen.log_level, chosen.log_format)
     try:
-        serve(chosen)
+        return serve(chosen)
     except DiskError as error:
         sys.stderr.write(f"miren-csi: {error}\n")
         return 2
-    return 0
 
 
-def serve(chosen: options.Options) -> None:
-    """Serve until SIGTERM or SIGINT; raises DiskError when the driver cannot start."""
-    stop = _stop_event()
+def serve(chosen: options.Options) -> int:
+    """Serve until SIGTERM or SIGINT, or until kubelet refuses the driver; returns 0 or 1.
+
+    Raises DiskError when the driver cannot start.
+    """
+    stop, refused = _stop_event(), threading.Event()
+    registration = _registration(chosen, refused, stop)
+    metrics = _metrics(chosen)
+    guard = CallGuard(Turnstile(), metrics.observe_call if metrics else calls.ignore)
     with ExitStack() as stack:
-        pool = open_pool(chosen.pool, chosen.overcommit)
+        pool = open_pool(chosen.pool, chosen.overcommit, metrics)
         stack.callback(pool.close)
+        record = open_record(chosen.leases, pool, chosen.node_id) if chosen.controls else None
+        http = _http_server(chosen, metrics, registration, pool, record)
         pool.recover()
-        for server in _servers(chosen, pool):
+        for server in _servers(chosen, guard, pool, record):
             stack.enter_context(_running(server))
+        if record and record.upkeep:
+            stack.enter_context(_running(record.upkeep))
+        if registration:
+            # Not earlier: kubelet calls the Node service as soon as it sees the socket.
+            server = Server(registration.address, [registration.add_to], guard)
+            stack.enter_context(_running(server))
+        if http:
+            stack.enter_context(_running(http))
         # Python handles signals in this thread only, and another may have been interrupted by it.
         while not stop.wait(1.0):
             pass
         log.info("stopping: running calls may finish")
+    return 1 if refused.is_set() else 0
 
 
 def _stop_event() -> threading.Event:
@@ -70,19 +97,75 @@ def _stop_event() -> threading.Event:
 
 
 @contextmanager
-def _running(server: Server) -> Iterator[None]:
-    server.start()
+def _running(part: _Part) -> Iterator[None]:
+    part.start()
     try:
         yield
     finally:
-        server.stop()
+        part.stop()
 
 
-def _servers(chosen: options.Options, pool: "Pool") -> list[Server]:
-    guard = CallGuard(Turnstile())
+def _registration(
+    chosen: options.Options, refused: threading.Event, stop: threading.Event
+) -> "RegistrationService | None":
+    if chosen.kubelet_dir is None:
+        return None
+    from node.registration import RegistrationService
+
+    def start_anew() -> None:
+        refused.set()
+        stop.set()
+
+    plugin_socket = endpoint.parse(chosen.node_endpoint)
+    return RegistrationService(chosen.kubelet_dir, plugin_socket, start_anew)
+
+
+def _metrics(chosen: options.Options) -> "Metrics | None":
+    if chosen.http_endpoint is None:
+        return None
+    from csi.metrics import Metrics
+
+    return Metrics()
+
+
+def _http_server(
+    chosen: options.Options,
+    metrics: "Metrics | None",
+    registration: "RegistrationService | None",
+    pool: "Pool",
+    record: Record | None,
+) -> "HttpServer | None":
+    if chosen.http_endpoint is None or metrics is None:
+        return None
+    from controller.pool_metrics import LeaseMetrics, PoolMetrics
+    from csi import http_health
+    from csi.http_server import HttpServer
+
+    metrics.registry.register(PoolMetrics(pool, chosen.node_id))
+    if record is not None:
+        metrics.registry.register(LeaseMetrics(record.leases))
+    sockets = [chosen.endpoint] if chosen.controls else []
+    if chosen.is_node and chosen.node_endpoint not in sockets:
+        sockets.append(chosen.node_endpoint)
+    serves = [http_health.serving(address) for address in sockets]
+    able = [http_health.able(address) for address in sockets]
+    if registration:
+        serves.append(http_health.registering(registration.address))
+        able.append(registration.problem)
+    pages = {
+        "/metrics": metrics.page,
+        "/healthz": lambda: http_health.page(serves),
+        "/readyz": lambda: http_health.page(able),
+    }
+    return HttpServer(chosen.http_endpoint, pages)
+
+
+def _servers(
+    chosen: options.Options, guard: CallGuard, pool: "Pool", record: Record | None
+) -> list[Server]:
     services: dict[str, list[Register]] = {}
-    if chosen.controls:
-        services[chosen.endpoint] = _controller_services(chosen, pool)
+    if record is not None:
+        services[chosen.endpoint] = _controller_services(chosen, pool, record)
     if chosen.is_node:
         services.setdefault(chosen.node_endpoint, []).append(_node_service(chosen, pool))
     servers = []
@@ -98,13 +181,14 @@ def _identity_service(check: Callable[[], None], *, controller: bool) -> Registe
     return lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(service, server)
 
 
-def _controller_services(chosen: options.Options, pool: "Pool") -> list[Register]:
+def _controller_services(chosen: options.Options, pool: "Pool", record: Record) -> list[Register]:
     from controller.groups import GroupControllerService
     from controller.metadata import SnapshotMetadataService
     from controller.service import ControllerService
 
-    leases = open_leases(chosen.leases)
-    control = ControllerService(pool, leases, chosen.node_id, chosen.max_volumes)
+    control = ControllerService(
+        pool, record.leases, chosen.node_id, chosen.max_volumes, record.holders
+    )
     groups = GroupControllerService(pool, chosen.node_id)
     metadata = SnapshotMetadataService(pool)
     return [
@@ -121,48 +205,6 @@ def _node_service(chosen: options.Options, pool: "Pool") -> Register:
     local = LocalDisks(chosen.local_root)
     service = NodeService(chosen.node_id, pool, local, chosen.max_volumes)
     return lambda server: csi_pb2_grpc.add_NodeServicer_to_server(service, server)
-
-
-def open_pool(spec: str, overcommit: float) -> "Pool":
-    """Open the pool that `lvm:VG/THINPOOL` or `loop:DIR` names.
-
-    Raises InvalidRequest when the words are wrong or there is no such pool, Unavailable when it
-    cannot be reached now.
-    """
-    kind, _, place = spec.partition(":")
-    if kind == "lvm" and place:
-        from controller.lvm_pool import LvmPool
-
-        return LvmPool(place, overcommit)
-    if kind == "loop" and place.startswith("/"):
-        from pathlib import Path
-
-        from controller.loop_pool import LoopPool
-
-        return LoopPool(Path(place), overcommit)
-    raise InvalidRequest(f"--pool must be lvm:VG/THINPOOL or loop:/DIR, not {spec!r}")
-
-
-def open_leases(spec: str) -> "Leases":
-    """Open the lease store that `file:PATH` or `kubernetes` names.
-
-    Raises InvalidRequest when it is neither, or cannot be used.
-    """
-    from controller.leases import Leases
-
-    kind, _, place = spec.partition(":")
-    if spec == "kubernetes":
-        from controller.kubernetes_api import KubernetesApi
-        from controller.lease_objects import LeaseObjects
-
-        return Leases(LeaseObjects(KubernetesApi(), KubernetesApi.own_namespace()))
-    if kind == "file" and place.startswith("/"):
-        from pathlib import Path
-
-        from controller.lease_file import LeaseFile
-
-        return Leases(LeaseFile(Path(place)))
-    raise InvalidRequest(f"--leases must be file:/PATH or kubernetes, not {spec!r}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from csi import __version__, logs
+from csi import __version__, http_address, logs
+from csi.http_address import Address
 
 Convert = Callable[[str], object]
 
@@ -44,6 +45,10 @@ class Options:
     local_root: Path
     overcommit: float
     max_volumes: int
+    http_endpoint: Address | None
+    """Where /metrics, /healthz and /readyz are; nowhere unless said."""
+    kubelet_dir: Path | None
+    """Kubelet's --root-dir, where the driver registers itself; None when it does not."""
     log_level: str
     log_format: str
 
@@ -73,6 +78,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         if not values[name]:
             parser.error(f"--{name.replace('_', '-')} is missing")
     values.setdefault("leases", "")
+    values.setdefault("kubelet_dir", None)
     values["node_endpoint"] = values.get("node_endpoint") or values["endpoint"]
     return Options(**values)
 
@@ -113,6 +119,11 @@ def _add_options(parser: argparse.ArgumentParser, role: str, environ: Mapping[st
     add("--overcommit", "RATIO", promise, "2.0", _ratio)
     most = "how many disks may be attached at once; 0 is no limit"
     add("--max-volumes", "N", most, "0", _count)
+    pages = "where /metrics, /healthz and /readyz are served, such as :9808"
+    add("--http-endpoint", "[ADDRESS]:PORT", pages, "", _or_none(_http_address))
+    if role != "controller":
+        register = "kubelet's --root-dir, to register with it: usually /var/lib/kubelet"
+        add("--kubelet-dir", "DIR", register, "", _or_none(_absolute))
     levels = ", ".join(logs.LEVELS)
     add("--log-level", "LEVEL", levels, "info", _one_of(logs.LEVELS))
     formats = ", ".join(logs.FORMATS)
@@ -139,6 +150,17 @@ def _absolute(text: str) -> Path:
     if not text.startswith("/"):
         raise argparse.ArgumentTypeError(f"must be an absolute path, not {text!r}")
     return Path(text)
+
+
+def _http_address(text: str) -> Address:
+    try:
+        return http_address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _or_none(convert: Convert) -> Convert:
+    return lambda text: convert(text) if text else None
 
 
 def _one_of(choices: Sequence[str]) -> Convert:

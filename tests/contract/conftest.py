@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.pool import Pool
-from csi.main import open_pool
+from csi.opening import open_pool
 from tests.contract.foreign import Foreign
 from tests.contract.host import Host, run
 

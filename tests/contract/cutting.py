@@ -7,7 +7,7 @@ import sys
 from itertools import count
 
 from csi.disk import NewSnapshot
-from csi.main import open_pool
+from csi.opening import open_pool
 
 
 def main(pool_spec: str, *disks: str) -> None:

@@ -72,6 +72,12 @@ def assert_refused(ended: subprocess.CompletedProcess[str], *words: str) -> None
         ("leases", "etcd", ["file:/PATH", "etcd"]),
         ("overcommit", "lots", ["--overcommit", "lots"]),
         ("log_format", "xml", ["--log-format", "xml"]),
+        ("http_endpoint", "9808", ["--http-endpoint", "ADDRESS:PORT", "9808"]),
+        ("http_endpoint", ":99999", ["--http-endpoint", "65535", "99999"]),
+        ("http_endpoint", "192.0.2.1:9808", ["192.0.2.1:9808", "assign"]),
+        ("kubelet_dir", "relative", ["--kubelet-dir", "absolute", "relative"]),
+        ("kubelet_dir", "/nowhere", ["--kubelet-dir", "/nowhere/plugins_registry"]),
+        ("kubelet_dir", f"/{'x' * 80}", ["--kubelet-dir", "longer than 107 bytes"]),
     ],
 )
 def test_a_wrong_option_is_refused_in_one_line(
@@ -139,6 +145,13 @@ def test_another_programs_socket_and_file_are_left_alone(
     assert_refused(miren_csi(), str(place), "no socket")
 
     assert place.read_text() == "precious"
+
+
+@pytest.mark.loop_only
+def test_a_port_in_use_is_refused_in_one_line(miren_csi: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        assert_refused(miren_csi(http_endpoint=address), address, "in use")
 
 
 # sharing

@@ -1,8 +1,10 @@
 """What every call goes through, over a real socket, with a service that does as it is told."""
 
+import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,13 +48,14 @@ class Running:
 
     def __init__(self, address: str) -> None:
         self.service = Obedient()  # type: ignore[abstract]  # the other RPCs are not called
+        self.observed: list[tuple[str, str, float]] = []
         self.server = Server(
             address,
             [
                 lambda s: csi_pb2_grpc.add_ControllerServicer_to_server(self.service, s),
                 lambda s: csi_pb2_grpc.add_SnapshotMetadataServicer_to_server(self.service, s),
             ],
-            CallGuard(Turnstile()),
+            CallGuard(Turnstile(), lambda *call: self.observed.append(call)),
         )
         self.server.start()
         self.channel = grpc.insecure_channel(address)
@@ -157,3 +160,44 @@ def test_a_call_is_one_log_line_without_secrets(
     done = [line for line in lines if line["message"] == "DeleteVolume"]
     assert [(line["volume"], line["code"]) for line in done] == [("pgdata", "OK")]
     assert "hunter2" not in json.dumps(lines)
+
+
+def test_every_call_is_observed_with_its_code_and_time(running: Running) -> None:
+    running.delete("pgdata")
+    running.code_of("used")
+    running.code_of("")
+    list(
+        _messages(
+            running.metadata.GetMetadataAllocated(
+                csi_pb2.GetMetadataAllocatedRequest(snapshot_id="s")
+            )
+        )
+    )
+
+    assert [(method, code) for method, code, _ in running.observed] == [
+        ("DeleteVolume", "OK"),
+        ("DeleteVolume", "FAILED_PRECONDITION"),
+        ("DeleteVolume", "INVALID_ARGUMENT"),
+        ("GetMetadataAllocated", "FAILED_PRECONDITION"),
+    ]
+    assert all(0 < seconds < 10 for _, _, seconds in running.observed)
+
+
+def test_the_time_of_a_call_is_its_whole_time(running: Running) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(running.delete, "slow")
+        assert running.service.entered.acquire(timeout=10)
+        assert running.observed == []
+        began = time.monotonic()
+        while time.monotonic() - began < 0.05:
+            assert running.observed == []
+        running.service.go_on.set()
+        call.result()
+    ((_, _, seconds),) = running.observed
+    assert seconds >= 0.05
+
+
+def _messages(stream: Iterator[Any]) -> Iterator[Any]:
+    """What a stream gives until it fails."""
+    with contextlib.suppress(grpc.RpcError):
+        yield from stream

@@ -15,6 +15,7 @@ def test_all_has_one_socket_by_default() -> None:
     assert chosen.is_node
     assert (chosen.overcommit, chosen.max_volumes) == (2.0, 0)
     assert (chosen.log_level, chosen.log_format) == ("info", "text")
+    assert (chosen.http_endpoint, chosen.kubelet_dir) == (None, None)
 
 
 def test_a_node_needs_no_leases() -> None:
@@ -33,6 +34,8 @@ def test_every_option_has_an_environment_variable() -> None:
         "MIREN_CSI_LOCAL_ROOT": "/srv/local",
         "MIREN_CSI_OVERCOMMIT": "3.5",
         "MIREN_CSI_MAX_VOLUMES": "8",
+        "MIREN_CSI_HTTP_ENDPOINT": "127.0.0.1:9808",
+        "MIREN_CSI_KUBELET_DIR": "/var/lib/kubelet",
         "MIREN_CSI_LOG_LEVEL": "debug",
         "MIREN_CSI_LOG_FORMAT": "json",
     }
@@ -41,6 +44,10 @@ def test_every_option_has_an_environment_variable() -> None:
     assert (chosen.node_id, chosen.pool, chosen.leases) == ("n2", "lvm:vg/pool", "file:/l")
     assert (str(chosen.local_root), chosen.overcommit) == ("/srv/local", 3.5)
     assert (chosen.max_volumes, chosen.log_level, chosen.log_format) == (8, "debug", "json")
+    assert (str(chosen.http_endpoint), str(chosen.kubelet_dir)) == (
+        "127.0.0.1:9808",
+        "/var/lib/kubelet",
+    )
 
 
 def test_the_command_line_wins_over_the_environment() -> None:
@@ -63,6 +70,9 @@ def test_the_command_line_wins_over_the_environment() -> None:
         (["node", *MINIMAL, "--max-volumes", "-1"], "must be a whole number, not '-1'"),
         (["node", *MINIMAL, "--log-level", "loud"], "must be debug or info or warning or error"),
         (["node", *MINIMAL, "--local-root", "here"], "must be an absolute path, not 'here'"),
+        (["node", *MINIMAL, "--http-endpoint", "9808"], "must be ADDRESS:PORT or :PORT"),
+        (["node", *MINIMAL, "--kubelet-dir", "here"], "must be an absolute path, not 'here'"),
+        (["controller", *MINIMAL, *LEASES, "--kubelet-dir", "/k"], "unrecognized arguments"),
         (["node", *MINIMAL, "--frobnicate"], "unrecognized arguments: --frobnicate"),
     ],
 )

@@ -1,0 +1,125 @@
+"""Figures of pools and leases for Prometheus, also when those do not answer."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client.registry import Collector
+
+from controller.lease import Claim, Lease
+from controller.leases import Leases
+from controller.pool_metrics import LeaseMetrics, PoolMetrics
+from csi.disk import GIB, Disk, NewSnapshot, PoolUsage
+from csi.errors import LeaseHeld, Unavailable
+from tests.unit.controller.memory_leases import Clock, MemoryLeaseStore
+from tests.unit.controller.memory_pool import MemoryPool
+
+
+def figures(metrics: Collector) -> dict[str, float]:
+    """Each sample by its name, with the labels that are not the same for all."""
+    found = {}
+    for family in metrics.collect():
+        for sample in family.samples:
+            name = sample.name.removeprefix("miren_csi_")
+            found[f"{name}{{{sample.labels['state']}}}" if "state" in sample.labels else name] = (
+                sample.value
+            )
+    return found
+
+
+@pytest.fixture
+def pool() -> MemoryPool:
+    return MemoryPool(size=10 * GIB, used=3 * GIB, metadata_used=0.25, overcommit=1.5)
+
+
+def test_a_pool_tells_how_full_it_is(pool: MemoryPool) -> None:
+    pool.create(Disk("a", GIB))
+    pool.create(Disk("b", 2 * GIB))
+    pool.create_snapshots([NewSnapshot("s", "a")])
+
+    assert figures(PoolMetrics(pool, "node-1")) == {
+        "pool_up": 1,
+        "pool_size_bytes": 10 * GIB,
+        "pool_used_bytes": 3 * GIB,
+        "pool_metadata_used_ratio": 0.25,
+        "pool_promised_bytes": 3 * GIB,
+        "pool_promise_limit_bytes": 15 * GIB,
+        "pool_disks": 2,
+        "pool_snapshots": 1,
+    }
+
+
+def test_every_figure_of_a_pool_names_its_node(pool: MemoryPool) -> None:
+    families = PoolMetrics(pool, "node-1").collect()
+    assert {one.labels["node"] for family in families for one in family.samples} == {"node-1"}
+
+
+def test_a_pool_that_fails_is_down_and_has_no_figures(pool: MemoryPool) -> None:
+    pool.works = False
+    assert figures(PoolMetrics(pool, "node-1")) == {"pool_up": 0}
+
+
+@dataclass(slots=True)
+class SilentPool(MemoryPool):
+    """Answers only when it is let."""
+
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def usage(self) -> PoolUsage:
+        self.asked_for_usage += 1
+        assert self.go_on.wait(30)
+        return PoolUsage(size=1, used=0, provisioned=0, overcommit=1.0, granularity=1)
+
+
+@pytest.fixture
+def silent() -> Iterator[SilentPool]:
+    pool = SilentPool()
+    yield pool
+    pool.go_on.set()
+
+
+def test_a_pool_that_hangs_is_down_and_asked_once(silent: SilentPool) -> None:
+    metrics = PoolMetrics(silent, "node-1", patience=0.01)
+
+    for _ in range(5):
+        assert figures(metrics) == {"pool_up": 0}
+
+    assert silent.asked_for_usage == 1
+
+
+def test_many_scrapes_ask_a_pool_once(pool: MemoryPool) -> None:
+    metrics = PoolMetrics(pool, "node-1")
+    for _ in range(20):
+        assert figures(metrics)["pool_up"] == 1
+    assert pool.asked_for_usage == 1
+
+
+def test_leases_are_counted_by_state() -> None:
+    clock = Clock()
+    leases = Leases(MemoryLeaseStore(), clock)
+    for disk in ("held", "held-too", "waited-for", "given-up", "free"):
+        leases.acquire(Claim(disk, holder="default/a", node="n"))
+    for disk, timeout in (("waited-for", 300.0), ("given-up", 5.0), ("held-too", 5.0)):
+        with pytest.raises(LeaseHeld):
+            leases.acquire(Claim(disk, holder="default/b", node="n", timeout=timeout))
+    for disk in ("waited-for", "given-up", "free"):
+        leases.release(disk)
+    clock.pass_by(seconds=60)
+
+    assert figures(LeaseMetrics(leases)) == {
+        "leases_up": 1,
+        "leases{bound}": 2,
+        "leases{pending}": 1,
+        "leases{failed}": 1,
+        "leases{released}": 1,
+    }
+
+
+class BrokenStore(MemoryLeaseStore):
+    def list(self) -> list[Lease]:
+        raise Unavailable("the API server is away")
+
+
+def test_leases_that_cannot_be_read_are_down_and_have_no_numbers() -> None:
+    assert figures(LeaseMetrics(Leases(BrokenStore()))) == {"leases_up": 0}
