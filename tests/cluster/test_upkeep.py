@@ -234,8 +234,12 @@ def test_a_lease_follows_the_pods_and_those_who_wait_are_told(
 
     team.pod("db-1", claimed)  # the scheduler keeps it waiting
     told = f'disk "{claimed}" is held by {namespaces[0]}/db-0, since '
-    for about in ("db-1", claimed):
-        eventually(lambda about=about: any(told in e for e in driver.events(namespaces[0], about)))
+
+    def is_told(about: str) -> bool:
+        return any(told in message for message in driver.events(namespaces[0], about))
+
+    eventually(lambda: is_told("db-1"))
+    eventually(lambda: is_told(claimed))
     assert any("; waiting up to 5m" in message for message in driver.events(namespaces[0], "db-1"))
 
     team.delete_pod("db-1")
