@@ -30,7 +30,7 @@ class Events:
         """Args: api: the cluster; clock: tells the time in UTC."""
         self._api = api
         self._clock = clock
-        self._told: dict[str, datetime] = {}
+        self._told: dict[str, tuple[datetime, int]] = {}
 
     def warn(self, kind: str, about: Reference, reason: str, message: str, *, topic: str) -> None:
         """Write a Warning; that it cannot be written is logged and nothing else.
@@ -44,17 +44,21 @@ class Events:
         """
         now = self._clock()
         identity = f"{kind}/{about}/{about.uid}/{reason}/{topic}"
-        if now - self._told.get(identity, now - AGAIN) < AGAIN:
+        at, count = self._told.get(identity, (now - AGAIN, 0))
+        if now - at < AGAIN:
             return
-        self._told = {key: at for key, at in self._told.items() if now - at < _FORGOTTEN}
-        self._told[identity] = now
+        self._told = {key: told for key, told in self._told.items() if now - told[0] < _FORGOTTEN}
+        self._told[identity] = (now, count + 1)
         name = f"{about.name[:200]}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
         try:
-            self._write(name, kind, about, reason, message)
+            self._write(name, kind, about, (reason, message), count + 1)
         except DiskError as error:
             log.warning("cannot tell %s %s: %s (%s)", kind, about, message, error)
 
-    def _write(self, name: str, kind: str, about: Reference, reason: str, message: str) -> None:
+    def _write(
+        self, name: str, kind: str, about: Reference, said: tuple[str, str], count: int
+    ) -> None:
+        reason, message = said
         path = f"/api/v1/namespaces/{about.namespace}/events"
         now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         event: Object = {
@@ -75,11 +79,10 @@ class Events:
             "reportingComponent": DRIVER_NAME,
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "count": 1,
+            "count": count,
         }
         try:
             self._api.create(path, event)
         except Conflict:
-            count = self._api.get(f"{path}/{name}").get("count") or 1
-            again = {"message": message, "lastTimestamp": now, "count": count + 1}
+            again = {"message": message, "lastTimestamp": now, "count": count}
             self._api.patch(f"{path}/{name}", again)

@@ -9,6 +9,8 @@ that. To suspend the origins before LVM cuts them is no way: it then leaves its 
 pool unsent. To freeze them before is one only from Linux 6.8 on, where freezes nest.
 """
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from controller import lvm_lock, names, thin_messages
 from controller.device_mapper import DeviceMapper
 from controller.thin_pool import ThinPool
 from csi.errors import Unavailable
+from csi.files import opened
 from node import freeze, mounts
 
 
@@ -37,7 +40,26 @@ class Cutter:
             Unavailable: a filesystem does not come to rest in time.
         """
         devices = [self._device(disk) for disk in disks]
-        with freeze.frozen([device for device in devices if _is_btrfs(device)]):
+        with (
+            self._locked(fcntl.LOCK_SH),
+            freeze.frozen([device for device in devices if _is_btrfs(device)]),
+        ):
+            yield
+
+    @contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Tell whether no driver of this host cuts anything, and let none begin meanwhile."""
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield True
+        except BlockingIOError:
+            yield False
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        path = lvm_lock.folder() / f"miren-csi-{self._pool.device}-cut"
+        with opened(path, os.O_CREAT | os.O_RDWR) as fd:
+            fcntl.flock(fd, how)
             yield
 
     def cut(self, snapshots: Mapping[str, str]) -> int:

@@ -28,7 +28,7 @@ def held(vg: str) -> Iterator[int]:
 
     Raises Unavailable when LVM works on the group for too long.
     """
-    path = _folder() / f"V_{vg}"
+    path = folder() / f"V_{vg}"
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + TIMEOUT
     while True:
@@ -60,6 +60,7 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 @functools.cache
-def _folder() -> Path:
+def folder() -> Path:
+    """Return where LVM keeps its locks: all drivers of this host see it, also in containers."""
     told = programs.run(["lvm", "lvmconfig", "--type", "full", "global/locking_dir"]).stdout
     return Path(told.partition("=")[2].strip().strip('"'))

@@ -97,10 +97,14 @@ class LvmPool:
     def recover(self) -> None:
         """Resume devices, thaw filesystems and undo cuts that a killed predecessor left."""
         self._mend(self._group.lvm)
-        self._snapshots.remove_uncut()
-        for mount in mounts.mounts():
-            if self._mapper.is_ours(mount.source):
-                freeze.thaw(mount.target)
+        with self._cutter.idle() as idle:
+            if not idle:
+                log.info("another driver cuts snapshots now: it is no killed one's work")
+                return
+            self._snapshots.remove_uncut()
+            for mount in mounts.mounts():
+                if self._mapper.is_ours(mount.source):
+                    freeze.thaw(mount.target)
 
     def _mend(self, lvm: Lvm) -> None:
         """Undo what an LVM command that died has told the kernel."""

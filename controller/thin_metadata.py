@@ -10,9 +10,9 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
+from controller import lvm_lock
 from controller.thin_pool import ThinPool
 from csi import programs
 from csi.disk import Extent
@@ -30,7 +30,6 @@ class ThinMetadata:
         """Args: the pool whose metadata is read."""
         self._pool = pool
         self._tmeta = pool.metadata_device
-        self._lock = Path(tempfile.gettempdir()) / f"miren-csi-{pool.device}.lock"
 
     def allocated(self, thin_id: int, size: int) -> Iterator[Extent]:
         """Yield the written extents of a thin volume of `size` bytes, ascending."""
@@ -61,7 +60,7 @@ class ThinMetadata:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        with self._lock.open("w") as lock:
+        with (lvm_lock.folder() / f"miren-csi-{self._pool.device}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 self._pool.message("reserve_metadata_snap")

@@ -62,7 +62,9 @@ def serve(chosen: options.Options) -> int:
         stack.callback(pool.close)
         record = open_record(chosen.leases, pool, chosen.node_id) if chosen.controls else None
         http = _http_server(chosen, metrics, registration, pool, record)
-        pool.recover()
+        if record:
+            # Whoever cuts snapshots may have been killed in the middle of it.
+            pool.recover()
         for server in _servers(chosen, guard, pool, record):
             stack.enter_context(_running(server))
         if record and record.upkeep:

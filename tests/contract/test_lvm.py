@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from controller import lvm_lock, lvm_tags, names
+from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_pool import LvmPool
 from controller.lvm_session import LvmSession
+from controller.thin_pool import ThinPool
 from csi.disk import MIB, Disk, NewSnapshot, Source, SourceKind
 from csi.errors import Busy, DiskInUse, Incompatible, ProgramFailed
 from tests.contract import raw
@@ -191,6 +193,26 @@ def test_a_group_that_a_kill_kept_from_being_cut_is_removed(
 
     assert lvm_pool.snapshots() == []
     assert len(lvm_pool.create_snapshots(GROUP)) == 2
+    assert all(is_writable(place, within=10) for place in mounted)
+
+
+def test_what_another_driver_cuts_now_is_no_killed_ones(
+    lvm_pool: LvmPool, mounted: list[Path], pool_spec: str
+) -> None:
+    lvm_pool.create_snapshots(GROUP)
+    vg, _, thin_pool = pool_spec.removeprefix("lvm:").partition("/")
+    wal = next(one for one in lvm_pool.snapshots() if one.disk == "wal")
+    lv, moment = names.stem(names.SNAPSHOT, wal.name), str(wal.created_ns)
+    tag = lvm_tags.tag(lvm_tags.TIME, moment)
+    run("lvchange", "--quiet", "--quiet", "--deltag", tag, f"{vg}/{lv}")
+
+    with Cutter(ThinPool(vg, thin_pool)).still(["wal", "tables"]):
+        lvm_pool.recover()
+        run("lvs", f"{vg}/{lv}")
+
+    lvm_pool.recover()
+    with pytest.raises(subprocess.CalledProcessError):
+        run("lvs", f"{vg}/{lv}")
     assert all(is_writable(place, within=10) for place in mounted)
 
 
