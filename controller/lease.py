@@ -4,6 +4,7 @@ The fields are those of a coordination.k8s.io/v1 Lease. Everything here is a pur
 record and the time: the stores decide how a change becomes atomic and durable.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -137,6 +138,14 @@ def wait(lease: Lease | None, claim: Claim, now: datetime) -> Lease | None:
     if lease is None or lease.holder in {"", claim.holder}:
         return lease
     return _wait(lease.at(now), claim, now)
+
+
+def stop_waiting(lease: Lease | None, holders: Collection[str]) -> Lease | None:
+    """Return the lease without the waits of `holders`."""
+    if lease is None:
+        return None
+    still = tuple(one for one in lease.waiting if one.holder not in holders)
+    return lease if still == lease.waiting else replace(lease, waiting=still)
 
 
 def renew(lease: Lease | None, holder: str, now: datetime) -> Lease | None:

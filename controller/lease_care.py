@@ -4,13 +4,13 @@ The node's kubelet and the attach-detach controller keep a volume attached when 
 before it was detached: then nobody calls ControllerPublishVolume for that pod.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller import workloads
 from controller.cluster_events import Events
-from controller.holders import Holders
+from controller.holders import NODE, Holders
 from controller.lease import Claim, Lease
 from controller.leases import Leases
 from controller.parameters import Attributes
@@ -20,6 +20,9 @@ from csi.errors import InvalidRequest, LeaseExpired, LeaseHeld
 
 RENEWALS = timedelta(seconds=10)
 """One lease is renewed so often, whichever was for longest not: 6 writes a minute at most."""
+
+SEEN = timedelta(seconds=30)
+"""After that a pod is in the list of pods, or gone."""
 
 ASKED = timedelta(minutes=1)
 """A pod that waits is noted anew so often: the record costs a write each time."""
@@ -51,8 +54,11 @@ class LeaseCare:
     def look(self, volumes: Iterable[Volume], pods: Sequence[Pod], now: datetime) -> None:
         """Do what is due; raises Unavailable when the leases cannot be read or written."""
         by_disk = {volume.disk: volume for volume in volumes}
+        known = {str(pod.reference) for pod in pods}
         uses = []
         for lease in self._leases.list():
+            if gone := _gone(lease, known, now):
+                self._leases.stop_waiting(lease.disk, gone)
             volume = by_disk.get(lease.disk)
             if volume is None or volume.claim is None or not lease.holder or lease.shared:
                 continue
@@ -101,6 +107,16 @@ class LeaseCare:
         if due and now - latest >= RENEWALS:
             oldest = min(due, key=lambda lease: lease.renew_time or now)
             self._leases.renew(oldest.disk, oldest.holder)
+
+
+def _gone(lease: Lease, pods: Collection[str], now: datetime) -> set[str]:
+    """Return the pods that wait in a lease and are no more."""
+    return {
+        one.holder
+        for one in lease.waiting
+        # One that asked just now may be newer than the list of pods.
+        if now - one.asked > SEEN and one.holder not in pods and not one.holder.startswith(NODE)
+    }
 
 
 def _claim(use: _Use, pod: Pod) -> Claim:

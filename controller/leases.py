@@ -1,7 +1,7 @@
 """The leases of all disks: the rules of `controller.lease` over a store that keeps the records."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -72,6 +72,10 @@ class Leases:
         after = self._store.update(claim.disk, lambda lease: rules.wait(lease, claim, now))
         if after is not None:
             self.refuse(after, claim)
+
+    def stop_waiting(self, disk: str, holders: Collection[str]) -> None:
+        """Forget that these instances wait for a disk."""
+        self._store.update(disk, lambda lease: rules.stop_waiting(lease, holders))
 
     def refuse(self, lease: Lease, claim: Claim) -> None:
         """Raise LeaseHeld or LeaseExpired when the claimant waits in a lease."""
