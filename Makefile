@@ -8,6 +8,9 @@ MAKEFLAGS += --no-print-directory
 PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
 LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
+NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
+API := kube-apiserver kube-controller-manager
+CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance
 
@@ -25,7 +28,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/mypy
 	@$(PYTEST) -q tests/unit
 
-test: .dev .filesystems .lvm .sanity .kube stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM
+test: .dev .filesystems .lvm .sanity .kube .cluster stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM, a real cluster
 	@$(PYTEST)
 
 test-unit: .dev ## the tests that need neither root nor tools
@@ -36,6 +39,9 @@ test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-s
 
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
 	@$(PYTEST) -m lvm
+
+test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, its nodes VMs
+	@$(PYTEST) tests/cluster
 
 bench: .dev .filesystems .lvm ## speed and memory beside the raw commands, in the VM
 	@.venv/bin/python -m tests.bench
@@ -67,9 +73,12 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(LVM)
 .kube:
 	@scripts/apt etcd-server openssl
-	@for program in kube-apiserver kube-controller-manager; do scripts/go-program $$program >/dev/null; done
+	@for program in $(API); do scripts/go-program $$program >/dev/null; done
+.cluster:
+	@scripts/apt $(NODE)
+	@for program in $(CLUSTER); do scripts/go-program $$program >/dev/null; done
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 
-.PHONY: help demo check test test-unit test-loop test-lvm bench fmt stubs stubs-check lock clean \
-	.runtime .dev .filesystems .lvm .sanity .kube
+.PHONY: help demo check test test-unit test-loop test-lvm test-cluster bench fmt stubs stubs-check lock clean \
+	.runtime .dev .filesystems .lvm .sanity .kube .cluster

@@ -15,6 +15,7 @@ _MARKERS = (
     "loop_only: not for the LVM pool",
     "lvm_only: not for the loop-file pool",
     "lvm: needs a VM, or runs in one",
+    "alone: runs when the VMs with real LVM are done",
 )
 
 
