@@ -4,7 +4,9 @@ An object's name is that of the disk's PV. What a Lease has no field for is in a
 server's optimistic concurrency (resourceVersion) makes a change atomic, whoever else writes.
 """
 
+import builtins
 import json
+import logging
 import random
 import time
 from typing import Any
@@ -16,6 +18,8 @@ from controller.leases import Change, utc_now
 from csi import DRIVER_NAME, KEY_PREFIX
 from csi.errors import NotFound, Unavailable
 from csi.object_names import object_name
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds after which a change that others outrun again and again is given up."""
@@ -42,9 +46,14 @@ class LeaseObjects:
         return self._decoded(found, disk) if found else None
 
     def list(self) -> list[Lease]:
-        """Return all leases, sorted by disk."""
+        """Return all leases, sorted by disk; a damaged one keeps no other away."""
         found = self._api.list(self._path, {"labelSelector": "=".join(_OURS)})
-        leases = [self._decoded(item, _disk_of(item)) for item in found]
+        leases: builtins.list[Lease] = []
+        for item in found:
+            try:
+                leases.append(self._decoded(item, _disk_of(item)))
+            except Unavailable as damage:
+                log.warning("%s", damage)
         return sorted(leases, key=lambda lease: lease.disk)
 
     def update(self, disk: str, change: Change) -> Lease | None:

@@ -2,7 +2,7 @@
 
 A pure comparison of disks, PersistentVolumes and claims. No volume is ever without a claimRef: one
 that is reserved for nobody could be taken by any claim of its class, and with it somebody's data.
-Nothing here deletes anything.
+Nothing here deletes a disk.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from controller.parameters import SIZE
 from controller.volumes import context_of
-from controller.workloads import Object, Reference, Volume, VolumeClaim
+from controller.workloads import MIRROR_KEY, Object, Reference, Volume, VolumeClaim
 from csi import DRIVER_NAME, KEY_PREFIX, local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
@@ -42,6 +42,13 @@ class Correct:
 
 
 @dataclass(frozen=True, slots=True)
+class Remove:
+    """A PersistentVolume that was made for a disk which is gone, and that nobody has claimed."""
+
+    volume: Volume
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Something that the owner of a claim has to know."""
 
@@ -50,7 +57,7 @@ class Tell:
     message: str
 
 
-Change = Make | Correct | Tell
+Change = Make | Correct | Remove | Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,25 @@ class Mirror:
             yield from _claimed(volume, held, _asking(volume.name, claims))
             if volume.disk in existing:
                 yield from _sized(volume, existing[volume.disk], held)
-            elif SIZE not in volume.attributes and volume.claim in held:
+            elif volume.claim in held and SIZE not in volume.attributes:
                 yield Tell(held[volume.claim], "DiskNotFound", _unknown(volume.disk))
+            elif volume.is_mirror and volume.claim not in held:
+                yield Remove(volume)
 
     def _missing(self, disk: Disk, claims: Iterable[VolumeClaim]) -> Iterator[Change]:
         asking = _provisioned_for(disk.name, claims)
         if asking is not None and not asking.volume:
             return  # external-provisioner is about to make it
-        name = object_name(disk.name)
-        bound = asking or next(iter(_asking(name, claims)), None)
-        reference = bound.reference if bound else Reference(self.namespace, name)
+        bound = asking or next(iter(_asking(object_name(disk.name), claims)), None)
+        reference = bound.reference if bound else self._home(disk)
         yield Make(disk.name, self._volume(disk, reference, bound).manifest())
+
+    def _home(self, disk: Disk) -> Reference:
+        """Return for whom a disk is kept that no claim asks for."""
+        namespace, _, name = disk.created_by.partition("/")
+        if _PROVISIONED.fullmatch(disk.name) and name:
+            return Reference(namespace, name)  # the claim that it was made for
+        return Reference(self.namespace, object_name(disk.name))
 
     def _volume(
         self, disk: Disk, reference: Reference, bound: VolumeClaim | None
@@ -100,7 +115,11 @@ class Mirror:
             claim=_claim_ref(reference, bound),
             node_values=[self.node],
             labels=LABELS,
-            annotations={NAME_KEY: disk.name, "pv.kubernetes.io/provisioned-by": DRIVER_NAME},
+            annotations={
+                NAME_KEY: disk.name,
+                MIRROR_KEY: "true",
+                "pv.kubernetes.io/provisioned-by": DRIVER_NAME,
+            },
             attributes=context_of(disk),
             storage_class=bound.storage_class if bound else MIREN_CLASS,
             access_modes=bound.access_modes if bound else [EXCLUSIVE],
@@ -122,7 +141,9 @@ def _claimed(
         return
     if volume.reclaim != "Retain" or volume.claim is None:
         return
-    heir = owner or next(iter(others), None)
+    # What was made for one claim of one namespace goes to no other namespace.
+    heirs = [] if _PROVISIONED.fullmatch(volume.disk) else others
+    heir = owner or next(iter(heirs), None)
     reference = heir.reference if heir else volume.claim
     if volume.phase == "Released" or (heir and reference != volume.claim):
         ref = {"namespace": reference.namespace, "name": reference.name}

@@ -14,7 +14,7 @@ from controller.lease_care import LeaseCare
 from controller.leases import Leases, utc_now
 from controller.object_cache import ObjectCache
 from controller.pool import Pool
-from controller.pv_mirror import Change, Correct, Make, Mirror, Tell
+from controller.pv_mirror import Change, Correct, Make, Mirror, Remove, Tell
 from csi.errors import DiskError, NotFound
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ REST = 1.0
 """Seconds between two looks: changes come in swarms."""
 
 GRACE = 10.0
-"""Seconds for which a disk is without a volume before one is made: its provisioner may be about to.
-"""
+"""Seconds for which a disk lacks its volume, or a volume its disk, before that is mended: whoever
+made or deleted the one may be about to do the same to the other."""
 
 _VOLUMES = "/api/v1/persistentvolumes"
 
@@ -58,7 +58,7 @@ class Upkeep:
             holders: knows the pods behind that.
             mirror: compares disks and volumes.
             leader: of several controllers one does all this.
-            grace: seconds for which a disk may be without a volume.
+            grace: seconds for which a disk may be without a volume, or the other way round.
         """
         self._api = api
         self._pool = pool
@@ -79,7 +79,7 @@ class Upkeep:
             cache.wake(self._changed)
         self._grace = grace
         self._compared = -RESYNC
-        self._missing: dict[str, float] = {}
+        self._wanting: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Upkeep:
         pods = [workloads.pod_of(found) for found in self._pods.list()]
         self._care.look(volumes, pods, utc_now())
         now = time.monotonic()
-        if self._moved.is_set() or self._missing or now - self._compared >= RESYNC:
+        if self._moved.is_set() or self._wanting or now - self._compared >= RESYNC:
             self._moved.clear()
             self._compared = now
             self._compare(volumes, now)
@@ -126,21 +126,26 @@ class Upkeep:
             self._do(change)
 
     def _due(self, changes: Iterable[Change], now: float) -> Iterator[Change]:
-        missing = {}
+        wanting = {}
         for change in changes:
-            if isinstance(change, Make):
-                since = self._missing.get(change.disk, now)
-                missing[change.disk] = since
+            if isinstance(change, Make | Remove):
+                disk = change.disk if isinstance(change, Make) else change.volume.disk
+                since = self._wanting.get(disk, now)
+                wanting[disk] = since
                 if now - since < self._grace:
                     continue
             yield change
-        self._missing = missing
+        self._wanting = wanting
 
     def _do(self, change: Change) -> None:
         try:
             if isinstance(change, Make):
                 log.info('disk "%s" has no PersistentVolume; making it', change.disk)
                 self._api.create(_VOLUMES, change.manifest)
+            elif isinstance(change, Remove):
+                name = change.volume.name
+                log.info('PersistentVolume "%s" has no disk any more; removing it', name)
+                self._api.delete(f"{_VOLUMES}/{name}", change.volume.version)
             elif isinstance(change, Correct):
                 name = change.volume.name
                 log.info('PersistentVolume "%s": %s', name, change.why)

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from controller.sizes import parse_quantity
-from csi import DRIVER_NAME
+from csi import DRIVER_NAME, KEY_PREFIX
 from csi.errors import InvalidRequest
 
 Object = dict[str, Any]
+
+MIRROR_KEY = f"{KEY_PREFIX}mirror"
+"""The annotation of volumes that the controller has made."""
 
 _OVER = {"Succeeded", "Failed"}
 _NONE: Object = {}
@@ -44,6 +47,8 @@ class Volume:
     exclusive: bool
     """ReadWriteOncePod."""
     deleting: bool
+    is_mirror: bool
+    """Made by the controller for a disk that had none."""
     claim: Reference | None
 
 
@@ -103,6 +108,7 @@ def volume_of(found: Object) -> Volume | None:
         attributes=source.get("volumeAttributes") or {},
         exclusive=spec.get("accessModes") == ["ReadWriteOncePod"],
         deleting="deletionTimestamp" in metadata,
+        is_mirror=MIRROR_KEY in (metadata.get("annotations") or _NONE),
         claim=_reference(claim) if claim else None,
     )
 

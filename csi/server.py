@@ -18,6 +18,8 @@ WORKERS = 64
 GRACE = 60.0
 """Seconds that running calls get to finish at a stop; mkfs of a large disk is the slowest."""
 
+SOCKET_MODE = 0o660
+
 Register = Callable[[grpc.Server], None]
 
 
@@ -51,6 +53,8 @@ class Server:
 
     def start(self) -> None:
         """Begin to answer calls."""
+        # The folder's group (a pod's fsGroup) may connect: sidecars need not be root.
+        self._claim.path.chmod(SOCKET_MODE)
         self._server.start()
         log.info("serving %s", self.address)
 

@@ -172,6 +172,14 @@ def test_every_disk_has_a_volume_that_nobody_gets_by_chance(
     assert spec["csi"]["volumeHandle"] == disk
 
 
+def test_a_volume_of_a_disk_that_is_gone_goes_too(driver: Driver, disk: str) -> None:
+    eventually(lambda: driver.row(disk)[1] == "Available")
+
+    driver.pool.delete(disk)
+
+    eventually(lambda: not driver.volume(disk))
+
+
 def test_a_deleted_volume_comes_back_to_its_claim(
     driver: Driver, claimed: str, namespaces: list[str]
 ) -> None:

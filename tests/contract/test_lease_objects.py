@@ -63,6 +63,7 @@ def test_a_damaged_lease_object_is_named_and_left_alone(cluster: Cluster) -> Non
     with pytest.raises(Unavailable, match=r'Lease \S+/pgdata is not one of disk "pgdata", or is'):
         cluster.store().read("pgdata")
     assert cluster.store().read(FULL.disk) == FULL
+    assert cluster.store().list() == [FULL]
 
 
 def test_without_the_api_server_a_lease_is_neither_read_nor_lost(
