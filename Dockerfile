@@ -30,7 +30,7 @@ FROM debian:bookworm-20251117-slim AS root
 # xfs_scrub needs ICU, and nothing needs a package manager here.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        btrfs-progs e2fsprogs lvm2 python3 thin-provisioning-tools xfsprogs \
+        btrfs-progs e2fsprogs lvm2 openssl python3 thin-provisioning-tools xfsprogs \
     && dpkg --purge --force-depends --force-remove-protected apt libapt-pkg6.0 libicu72 \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && find / -xdev -name __pycache__ -prune -exec rm -r {} + \
@@ -53,7 +53,7 @@ LABEL org.opencontainers.image.title="miren-csi" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="$VERSION"
 ENV PATH=/opt/miren-csi/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# kubectl-miren needs no rights. The plugins mount, make devices and run LVM: they need root, which
-# the manifests in deploy/kubernetes give them.
+# kubectl-miren and the controller need no rights. The node plugin mounts, makes devices and runs LVM: it
+# needs root, which the manifests in deploy/kubernetes give it.
 USER 65532:65532
 ENTRYPOINT ["miren-csi"]

@@ -4,14 +4,14 @@ Idempotency is a step of its own, `mismatch`: the pool returns an existing disk 
 compared with what was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from controller import parameters, sizes, volumes
+from controller.nodes import Nodes
 from controller.parameters import Parameters
-from controller.pool import Pool
-from controller.sizes import Granularity, SizeRange
-from controller.topology import Place
+from controller.sizes import SizeRange
+from controller.topology import allowed
 from csi import local_id
 from csi.capability import Capability
 from csi.disk import (
@@ -23,7 +23,7 @@ from csi.disk import (
     Source,
     SourceKind,
 )
-from csi.errors import Incompatible, InvalidRequest, NotFound
+from csi.errors import Incompatible, InvalidRequest, NotFound, PoolFull
 from csi.stubs import csi_pb2
 from node.filesystems import MINIMUM_SIZE
 
@@ -43,12 +43,11 @@ class Wanted:
 
 
 class Creation:
-    """Makes disks in a pool."""
+    """Makes disks in pools."""
 
-    def __init__(self, pool: Pool, place: Place, granularity: Granularity) -> None:
-        """Args: pool: where the disks go; place: the node that it is on; granularity: its own."""
-        self._pool = pool
-        self._place = place
+    def __init__(self, nodes: Nodes, granularity: Callable[[], int]) -> None:
+        """Args: nodes: where the disks go; granularity: what their pools round sizes up to."""
+        self._nodes = nodes
         self._granularity = granularity
 
     def create(self, request: csi_pb2.CreateVolumeRequest) -> Disk:
@@ -59,16 +58,27 @@ class Creation:
             NotFound: the source does not exist.
             Incompatible: there is a disk of that name, but a different one.
             OutOfRange: no size fits the capacity_range.
-            PoolFull: no room, or it must not be on this node.
+            PoolFull: no room, or it must not be on a node that has a pool.
         """
         wanted = parse(request)
-        self._place.require(request.accessibility_requirements, f'disk "{wanted.name}"')
-        return self.make(wanted)
+        requirement, what = request.accessibility_requirements, f'disk "{wanted.name}"'
+        return self.make(wanted, allowed(self._nodes.names(), requirement, what))
 
-    def make(self, wanted: Wanted) -> Disk:
-        """Make the disk, or return it if it exists and fits; raises what `create` raises."""
+    def make(self, wanted: Wanted, on: Sequence[str]) -> Disk:
+        """Make the disk, or return it if it exists and fits; raises what `create` raises.
+
+        Args:
+            wanted: the disk.
+            on: the nodes where it may be, the best first; a copy goes to its source's.
+        """
         try:
-            found = self._pool.create(self._planned(wanted))
+            plan = self._planned(wanted)
+            node = self._nodes.origin_node(plan) if plan.source else on[0]
+            if node not in on:
+                raise PoolFull(
+                    f'disk "{wanted.name}" can only be on node "{node}", where its source is'
+                )
+            found = self._nodes.create(replace(plan, node=node))
         except NotFound:
             # The source may have been deleted since a first call, which this one repeats.
             existing = self._existing(wanted)
@@ -82,7 +92,7 @@ class Creation:
 
     def _existing(self, wanted: Wanted) -> Disk | None:
         try:
-            return self._pool.get(wanted.name)
+            return self._nodes.get(wanted.name)
         except NotFound:
             return None
 
@@ -119,8 +129,8 @@ class Creation:
 
     def _origin(self, source: Source) -> Disk | Snapshot:
         if source.kind is SourceKind.SNAPSHOT:
-            return self._pool.get_snapshot(source.name)
-        return self._pool.get(source.name)
+            return self._nodes.get_snapshot(source.name)
+        return self._nodes.get(source.name)
 
 
 def parse(request: csi_pb2.CreateVolumeRequest) -> Wanted:

@@ -1,6 +1,6 @@
 """ControllerExpandVolume: growing a disk, in use or not."""
 
-from controller.pool import Pool
+from controller.nodes import Nodes
 from controller.sizes import Granularity, SizeRange, round_up
 from csi import capability, local_id
 from csi.disk import Disk
@@ -9,7 +9,7 @@ from csi.stubs import csi_pb2
 
 
 def expand(
-    pool: Pool, granularity: Granularity, request: csi_pb2.ControllerExpandVolumeRequest
+    nodes: Nodes, granularity: Granularity, request: csi_pb2.ControllerExpandVolumeRequest
 ) -> csi_pb2.ControllerExpandVolumeResponse:
     """Grow a disk to the size asked for; one that is big enough stays as it is.
 
@@ -27,7 +27,7 @@ def expand(
         raise InvalidRequest("capacity_range has neither required_bytes nor limit_bytes")
     has_use = request.HasField("volume_capability")
     use = capability.parse(request.volume_capability) if has_use else None
-    disk = _expanded(pool, granularity, name, wanted)
+    disk = _expanded(nodes, granularity, name, wanted)
     return csi_pb2.ControllerExpandVolumeResponse(
         capacity_bytes=disk.size,
         # Without a word on its use it may have a filesystem, which then has to grow too.
@@ -35,14 +35,14 @@ def expand(
     )
 
 
-def _expanded(pool: Pool, granularity: Granularity, name: str, wanted: SizeRange) -> Disk:
+def _expanded(nodes: Nodes, granularity: Granularity, name: str, wanted: SizeRange) -> Disk:
     if not wanted.limit:
-        return pool.expand(name, wanted.required)
+        return nodes.expand(name, wanted.required)
     step = granularity()
     if round_up(wanted.required, step) <= wanted.limit:
-        disk = pool.expand(name, wanted.required)
+        disk = nodes.expand(name, wanted.required)
     else:
-        disk = pool.get(name)
+        disk = nodes.get(name)
         if disk.size < wanted.required:
             raise OutOfRange(
                 f'disk "{name}" cannot have {wanted}: sizes are multiples of {step} bytes'

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller import parameters, snapshots
-from controller.pool import Pool
-from controller.topology import Place
+from controller.nodes import Nodes
 from csi.disk import NewSnapshot, Snapshot
 from csi.errors import Incompatible, InvalidRequest, NotFound
 from csi.stubs import csi_pb2, csi_pb2_grpc
@@ -22,12 +21,11 @@ _MEMBER = re.compile(r"group-(?:[a-z0-9-]+-)?of([0-9]+)-[0-9a-f]{16}")
 
 
 class GroupControllerService(csi_pb2_grpc.GroupControllerServicer):
-    """Group snapshots of a pool's disks."""
+    """Group snapshots of disks on one node."""
 
-    def __init__(self, pool: Pool, node_id: str) -> None:
-        """Args: pool: of disks and snapshots; node_id: the node that it is on."""
-        self._pool = pool
-        self._place = Place(node_id)
+    def __init__(self, nodes: Nodes) -> None:
+        """Args: nodes: of disks and snapshots."""
+        self._nodes = nodes
 
     def GroupControllerGetCapabilities(
         self, request: csi_pb2.GroupControllerGetCapabilitiesRequest, context: Any
@@ -46,11 +44,11 @@ class GroupControllerService(csi_pb2_grpc.GroupControllerServicer):
         _check_sources(disks)
         members = self._members(request.name)
         if members and not is_complete(members):
-            self._pool.delete_snapshots([one.name for one in members])
+            self._nodes.delete_snapshots([one.name for one in members])
             members = []
         if not members:
             wanted = (_member(request.name, disk, len(disks)) for disk in disks)
-            members = self._pool.create_snapshots(list(wanted))
+            members = self._nodes.create_snapshots(list(wanted))
         found = sorted(one.disk for one in members)
         if found != disks:
             raise Incompatible(
@@ -68,7 +66,7 @@ class GroupControllerService(csi_pb2_grpc.GroupControllerServicer):
         members = self._members(request.group_snapshot_id)
         if members:
             _check_members(request.group_snapshot_id, members, request.snapshot_ids)
-            self._pool.delete_snapshots([one.name for one in members])
+            self._nodes.delete_snapshots([one.name for one in members])
         return csi_pb2.DeleteVolumeGroupSnapshotResponse()
 
     def GetVolumeGroupSnapshot(
@@ -83,12 +81,12 @@ class GroupControllerService(csi_pb2_grpc.GroupControllerServicer):
         return csi_pb2.GetVolumeGroupSnapshotResponse(group_snapshot=self._message(name, members))
 
     def _members(self, group: str) -> list[Snapshot]:
-        return [one for one in self._pool.snapshots() if one.group == group]
+        return [one for one in self._nodes.snapshots() if one.group == group]
 
     def _message(self, name: str, members: Sequence[Snapshot]) -> csi_pb2.VolumeGroupSnapshot:
         return csi_pb2.VolumeGroupSnapshot(
             group_snapshot_id=name,
-            snapshots=[snapshots.message_of(one, self._place) for one in members],
+            snapshots=[snapshots.message_of(one) for one in members],
             creation_time=snapshots.timestamp(min(one.created_ns for one in members)),
             ready_to_use=True,
         )

@@ -5,12 +5,11 @@ use still has its filesystem. A disk without an entry has no known problem.
 """
 
 from controller.leases import Leases
+from controller.nodes import Nodes
 from controller.pages import Page, page
-from controller.pool import Pool
 from csi.disk import Content, Disk, PoolUsage
 from csi.errors import Unavailable
 from csi.stubs import csi_pb2
-from node import superblock
 
 ALMOST_FULL = 0.9
 """The share of a pool's space, for data or metadata, from which on its disks are in danger."""
@@ -21,9 +20,9 @@ Entry = csi_pb2.VolumeHealth.VolumeHealthEntry
 class Health:
     """Looks at disks and their pool."""
 
-    def __init__(self, pool: Pool, leases: Leases) -> None:
-        """Args: pool: of the disks; leases: tells which ones are in use."""
-        self._pool = pool
+    def __init__(self, nodes: Nodes, leases: Leases) -> None:
+        """Args: nodes: of the disks; leases: tells which ones are in use."""
+        self._nodes = nodes
         self._leases = leases
 
     def get(self, name: str) -> csi_pb2.VolumeHealth:
@@ -32,20 +31,25 @@ class Health:
         When the pool does not answer that is the answer, whether or not it has such a disk.
         """
         try:
-            disk = self._pool.get(name)
-            entries = [*_of_pool(self._pool.usage()), *self._of_disk(disk, self._in_use())]
+            disk = self._nodes.get(name)
+            entries = [
+                *_of_pool(self._nodes.usage(disk.node)),
+                *self._of_disk(disk, self._in_use()),
+            ]
         except Unavailable as error:
             entries = [_entry(csi_pb2.INACCESSIBLE, "PoolUnavailable", str(error))]
         return csi_pb2.VolumeHealth(volume_id=name, health_statuses=entries)
 
     def ailing(self, *, token: str, limit: int) -> Page[csi_pb2.VolumeHealth]:
         """Return a page of the disks that have problems; raises BadToken."""
-        shared, in_use = _of_pool(self._pool.usage()), self._in_use()
+        in_use, disks = self._in_use(), self._nodes.disks()
+        shared = {node: _of_pool(self._nodes.usage(node)) for node in {disk.node for disk in disks}}
         found = (
             csi_pb2.VolumeHealth(
-                volume_id=disk.name, health_statuses=[*shared, *self._of_disk(disk, in_use)]
+                volume_id=disk.name,
+                health_statuses=[*shared[disk.node], *self._of_disk(disk, in_use)],
             )
-            for disk in self._pool.disks()
+            for disk in disks
         )
         sick = [one for one in found if one.health_statuses]
         return page("health", sick, lambda one: one.volume_id, token=token, limit=limit)
@@ -57,8 +61,7 @@ class Health:
         # Idle disks are looked at when they are staged; reading thousands of them helps nobody.
         if disk.content is not Content.FORMATTED or disk.name not in in_use:
             return []
-        device = self._pool.device(disk.name)
-        if device is None or superblock.read(device, disk.filesystem) is not None:
+        if not self._nodes.on(disk.node).has_lost_filesystem(disk.name):
             return []
         lost = f'disk "{disk.name}" was formatted as {disk.filesystem}, which is not on it any more'
         return [_entry(csi_pb2.DATA_LOSS, "FilesystemMissing", lost)]

@@ -18,7 +18,7 @@ from controller.loop_snapshots import LoopSnapshots
 from controller.promises import Promises
 from csi.disk import MIB, Content, Disk, Extent, NewSnapshot, PoolUsage, Snapshot, SourceKind
 from csi.errors import DiskInUse, NotFound, OutOfRange
-from node import loop_device
+from node import loop_device, superblock
 from node.loop_device import LoopDevices
 
 _GRANULARITY = MIB
@@ -189,6 +189,10 @@ class LoopPool:
         """Return the loop device that shows the image now."""
         with reporting(f"cannot look for the device of {_called(name)}"):
             return self._devices.find(self._disks.path(name))
+
+    def has_lost_filesystem(self, name: str) -> bool:
+        """Look for the superblock that mkfs wrote."""
+        return superblock.is_missing(self.device(name), self.get(name).filesystem)
 
     def detach(self, name: str) -> None:
         """Give the loop device back to the kernel."""

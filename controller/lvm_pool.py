@@ -36,7 +36,7 @@ from csi.errors import (
     Unavailable,
     disk_not_found,
 )
-from node import freeze, mounts
+from node import freeze, mounts, superblock
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +296,10 @@ class LvmPool:
         """Return /dev/mapper/… of the LV if it is active."""
         path = self._mapper.path(_lv(name))
         return path if path.is_block_device() else None
+
+    def has_lost_filesystem(self, name: str) -> bool:
+        """Look for the superblock that mkfs wrote."""
+        return superblock.is_missing(self.device(name), self.get(name).filesystem)
 
     def detach(self, name: str) -> None:
         """LVs stay active: an idle one costs nothing, activating costs a command."""

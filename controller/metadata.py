@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from controller.pool import Pool
+from controller.nodes import Nodes
 from csi.disk import Extent, Snapshot
 from csi.errors import InvalidRequest, OutOfRange
 from csi.stubs import csi_pb2, csi_pb2_grpc
@@ -16,9 +16,9 @@ TUPLES = 256
 class SnapshotMetadataService(csi_pb2_grpc.SnapshotMetadataServicer):
     """Streams ranges of bytes; a stream that ends without an error is complete."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Args: pool: of the snapshots."""
-        self._pool = pool
+    def __init__(self, nodes: Nodes) -> None:
+        """Args: nodes: of the snapshots."""
+        self._nodes = nodes
 
     def GetMetadataAllocated(
         self, request: csi_pb2.GetMetadataAllocatedRequest, context: Any
@@ -27,9 +27,9 @@ class SnapshotMetadataService(csi_pb2_grpc.SnapshotMetadataServicer):
 
         Raises NotFound, InvalidRequest, OutOfRange.
         """
-        snapshot = self._pool.get_snapshot(request.snapshot_id)
+        snapshot = self._nodes.get_snapshot(request.snapshot_id)
         _check_offset(request.starting_offset, snapshot)
-        extents = _from(request.starting_offset, self._pool.allocated(snapshot))
+        extents = _from(request.starting_offset, self._nodes.allocated(snapshot))
         for ranges in _messages(extents, request.max_results):
             yield csi_pb2.GetMetadataAllocatedResponse(
                 block_metadata_type=csi_pb2.VARIABLE_LENGTH,
@@ -44,11 +44,11 @@ class SnapshotMetadataService(csi_pb2_grpc.SnapshotMetadataServicer):
 
         Raises NotFound, InvalidRequest, OutOfRange.
         """
-        base = self._pool.get_snapshot(request.base_snapshot_id)
-        target = self._pool.get_snapshot(request.target_snapshot_id)
+        base = self._nodes.get_snapshot(request.base_snapshot_id)
+        target = self._nodes.get_snapshot(request.target_snapshot_id)
         _check_pair(base, target)
         _check_offset(request.starting_offset, target)
-        extents = _from(request.starting_offset, self._pool.changed(base, target))
+        extents = _from(request.starting_offset, self._nodes.changed(base, target))
         for ranges in _messages(extents, request.max_results):
             yield csi_pb2.GetMetadataDeltaResponse(
                 block_metadata_type=csi_pb2.VARIABLE_LENGTH,

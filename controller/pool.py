@@ -8,7 +8,7 @@ from csi.disk import Content, Disk, Extent, NewSnapshot, PoolUsage, Snapshot
 
 
 class Pool(Protocol):
-    """A pool of disks and snapshots on this host.
+    """A pool of disks and snapshots, of this host or of another one.
 
     The pool is the only record of disks: every fact in a `Disk` or `Snapshot` survives a restart,
     a kill at any moment and a reboot, because it is stored with the data itself. Calls about
@@ -17,9 +17,6 @@ class Pool(Protocol):
 
     def check(self) -> None:
         """Raise Unavailable when the pool cannot serve calls now."""
-
-    def recover(self) -> None:
-        """Undo what a killed predecessor left half-done: frozen filesystems, temporary files."""
 
     def close(self) -> None:
         """Let go of what the pool holds open; no call may follow."""
@@ -64,6 +61,9 @@ class Pool(Protocol):
     def set_read_ahead(self, name: str, kib: int) -> None:
         """Set the read-ahead of the disk's device, now and for later; raises NotFound."""
 
+    def has_lost_filesystem(self, name: str) -> bool:
+        """Tell whether a FORMATTED disk's device is there, but its filesystem is not."""
+
     def usage(self) -> PoolUsage:
         """Return how full the pool is."""
 
@@ -93,6 +93,13 @@ class Pool(Protocol):
 
     def changed(self, base: Snapshot, target: Snapshot) -> Iterator[Extent]:
         """Yield the extents that differ between two snapshots of one disk, ascending."""
+
+
+class HostPool(Pool, Protocol):
+    """A pool whose devices are on this host."""
+
+    def recover(self) -> None:
+        """Undo what a killed predecessor left half-done: frozen filesystems, temporary files."""
 
     def attach(self, name: str) -> Path:
         """Make the disk's block device appear (if it is not there), at the disk's full size.

@@ -5,14 +5,14 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from controller import topology
 from controller.creation import Creation, Wanted, filesystem_of
 from controller.holders import NODE, Holders
 from controller.lease import Claim
 from controller.leases import Leases
+from controller.nodes import Nodes
 from controller.parameters import PROVIDER, Attributes
-from controller.pool import Pool
 from controller.sizes import SizeRange
-from controller.topology import Place
 from csi import capability, local_id
 from csi.capability import Capability
 from csi.disk import Disk
@@ -26,33 +26,30 @@ READ_ONLY = "readonly"
 
 
 class Publishing:
-    """Gives the disks of a pool to instances on its node."""
+    """Gives disks to instances on the node that has them."""
 
     def __init__(
         self,
-        pool: Pool,
+        nodes: Nodes,
         leases: Leases,
         holders: Holders,
         creation: Creation,
         *,
-        place: Place,
         max_volumes: int,
     ) -> None:
         """Publish disks.
 
         Args:
-            pool: where the disks are.
+            nodes: where the disks are.
             leases: says who holds them.
             holders: knows for whom a disk is to be published.
             creation: makes those that an app names first.
-            place: the node that has them.
-            max_volumes: how many may be published at once; 0 is no limit.
+            max_volumes: how many may be published on a node at once; 0 is no limit.
         """
-        self._pool = pool
+        self._nodes = nodes
         self._leases = leases
         self._holders = holders
         self._creation = creation
-        self._place = place
         self._max_volumes = max_volumes
         # Counting and acquiring must be one step, but only where there is something to count.
         self._one_by_one: AbstractContextManager[object] = (
@@ -75,9 +72,9 @@ class Publishing:
             local_id.parse(request.volume_id)
         use = capability.parse(request.volume_capability, local=local)
         read_only = request.readonly or use.read_only
-        self._require_node(request)
+        self._require_pool(request)
         if not local:
-            disk = self._ensure(request.volume_id, attributes, use)
+            disk = self._ensure(request, attributes, use)
             self._lease(self._claim(disk, attributes, use, read_only=read_only))
         return {READ_ONLY: "true"} if read_only else {}
 
@@ -86,18 +83,30 @@ class Publishing:
         if not local_id.is_local(request.volume_id):
             self._leases.release(request.volume_id, request.node_id)
 
-    def _require_node(self, request: csi_pb2.ControllerPublishVolumeRequest) -> None:
-        if request.node_id != self._place.node_id:
+    def _require_pool(self, request: csi_pb2.ControllerPublishVolumeRequest) -> None:
+        names = self._nodes.names()
+        if request.node_id not in names:
             raise NotFound(
                 f'node "{request.node_id}" cannot have disk "{request.volume_id}": '
-                f'all disks are on node "{self._place.node_id}"'
+                f"disks are on {topology.listed(names)}"
             )
 
-    def _ensure(self, name: str, attributes: Attributes, use: Capability) -> Disk:
+    def _ensure(
+        self,
+        request: csi_pb2.ControllerPublishVolumeRequest,
+        attributes: Attributes,
+        use: Capability,
+    ) -> Disk:
+        """Return the disk, made on the node that wants it if it does not exist."""
+        name, node = request.volume_id, request.node_id
         try:
-            return self._pool.get(name)
+            disk = self._nodes.get(name)
         except NotFound:
             size = attributes.size
+        else:
+            if disk.node == node:
+                return disk
+            raise NotFound(f'node "{node}" cannot have disk "{name}": it is on node "{disk.node}"')
         if size is None:
             raise NotFound(f'disk "{name}" does not exist and no size specified for auto-creation')
         given = attributes.parameters
@@ -108,12 +117,12 @@ class Publishing:
             filesystem=filesystem_of(given, [use]),
             mounted=not use.block,
         )
-        return self._creation.make(wanted)
+        return self._creation.make(wanted, [node])
 
     def _claim(
         self, disk: Disk, attributes: Attributes, use: Capability, *, read_only: bool
     ) -> Claim:
-        node = self._place.node_id
+        node = disk.node
         # Many pods may share a disk in the other modes: it is the node that holds it for them.
         pod = ""
         if use.exclusive:

@@ -64,8 +64,6 @@ Change = Make | Correct | Remove | Tell
 class Mirror:
     """Compares; knows where volumes of missing PVs belong."""
 
-    node: str
-    """The node that has the pool."""
     namespace: str
     """The driver's own: volumes that nobody asked for yet are reserved for a claim in it."""
 
@@ -113,7 +111,7 @@ class Mirror:
             handle=disk.name,
             capacity=str(disk.size),
             claim=_claim_ref(reference, bound),
-            node_values=[self.node],
+            node_values=[disk.node],
             labels=LABELS,
             annotations={
                 NAME_KEY: disk.name,

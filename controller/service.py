@@ -12,12 +12,11 @@ from controller.creation import Creation
 from controller.health import Health
 from controller.holders import Holders, UnknownHolders
 from controller.leases import Leases
+from controller.nodes import Nodes
 from controller.pages import page
-from controller.pool import Pool
 from controller.publishing import Publishing
 from controller.sizes import Granularity
 from controller.snapshots import Snapshots
-from controller.topology import Place
 from csi import local_id
 from csi.errors import DiskInUse, InvalidRequest, NotFound, Refused
 from csi.stubs import csi_pb2, csi_pb2_grpc
@@ -50,36 +49,28 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
 
     def __init__(
         self,
-        pool: Pool,
+        nodes: Nodes,
         leases: Leases,
-        node_id: str,
         max_volumes: int = 0,
         holders: Holders | None = None,
     ) -> None:
         """Make the service.
 
         Args:
-            pool: where disks and snapshots are.
+            nodes: where disks and snapshots are.
             leases: says who holds a disk.
-            node_id: the node that has the pool, as NodeGetInfo reports it.
-            max_volumes: how many disks that node may have at once; 0 is no limit.
+            max_volumes: how many disks a node may have at once; 0 is no limit.
             holders: knows for whom disks are published; without, only the caller does.
         """
-        self._pool = pool
+        self._nodes = nodes
         self._leases = leases
-        self._place = Place(node_id)
-        self._granularity = Granularity(pool)
-        self._creation = Creation(pool, self._place, self._granularity)
+        self._granularity = Granularity(nodes.granularity)
+        self._creation = Creation(nodes, self._granularity)
         self._publishing = Publishing(
-            pool,
-            leases,
-            holders or UnknownHolders(),
-            self._creation,
-            place=self._place,
-            max_volumes=max_volumes,
+            nodes, leases, holders or UnknownHolders(), self._creation, max_volumes=max_volumes
         )
-        self._health = Health(pool, leases)
-        self._snapshots = Snapshots(pool, self._place)
+        self._health = Health(nodes, leases)
+        self._snapshots = Snapshots(nodes)
 
     def ControllerGetCapabilities(
         self, request: csi_pb2.ControllerGetCapabilitiesRequest, context: Any
@@ -97,7 +88,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
     ) -> csi_pb2.CreateVolumeResponse:
         """Make a disk, empty or as a copy."""
         disk = self._creation.create(request)
-        return csi_pb2.CreateVolumeResponse(volume=volumes.volume_of(disk, self._place))
+        return csi_pb2.CreateVolumeResponse(volume=volumes.volume_of(disk))
 
     def DeleteVolume(
         self, request: csi_pb2.DeleteVolumeRequest, context: Any
@@ -111,7 +102,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
             )
         with suppress(NotFound):
             self._require_free(name)
-            self._pool.delete(name)
+            self._nodes.delete(name)
         self._leases.forget(name)
         return csi_pb2.DeleteVolumeResponse()
 
@@ -120,14 +111,14 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
             self._leases.require_free(name)
         except DiskInUse:
             # Of a disk that vanished only the lease is left, and that is in nobody's way.
-            self._pool.get(name)
+            self._nodes.get(name)
             raise
 
     def ControllerExpandVolume(
         self, request: csi_pb2.ControllerExpandVolumeRequest, context: Any
     ) -> csi_pb2.ControllerExpandVolumeResponse:
         """Grow a disk, in use or not."""
-        return expansion.expand(self._pool, self._granularity, request)
+        return expansion.expand(self._nodes, self._granularity, request)
 
     def ControllerModifyVolume(
         self, request: csi_pb2.ControllerModifyVolumeRequest, context: Any
@@ -140,22 +131,22 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
             raise InvalidRequest("mutable_parameters is missing")
         kib = parameters.parse_mutable(request.mutable_parameters)
         if kib is None:
-            self._pool.get(name)
+            self._nodes.get(name)
         else:
-            self._pool.set_read_ahead(name, kib)
+            self._nodes.set_read_ahead(name, kib)
         return csi_pb2.ControllerModifyVolumeResponse()
 
     def ValidateVolumeCapabilities(
         self, request: csi_pb2.ValidateVolumeCapabilitiesRequest, context: Any
     ) -> csi_pb2.ValidateVolumeCapabilitiesResponse:
         """Say whether a disk can be used as the request has in mind."""
-        return validating.validate(self._pool, request)
+        return validating.validate(self._nodes, request)
 
     def GetCapacity(
         self, request: csi_pb2.GetCapacityRequest, context: Any
     ) -> csi_pb2.GetCapacityResponse:
         """Say how much room the pool has."""
-        return room.capacity(self._pool, self._place, request)
+        return room.capacity(self._nodes, request)
 
     def ListVolumes(
         self, request: csi_pb2.ListVolumesRequest, context: Any
@@ -164,7 +155,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
         nodes = {lease.disk: lease.node for lease in self._leases.list() if lease.holder}
         found = page(
             "disk",
-            self._pool.disks(),
+            self._nodes.disks(),
             lambda disk: disk.name,
             token=request.starting_token,
             limit=request.max_entries,
@@ -172,7 +163,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
         response = csi_pb2.ListVolumesResponse
         entries = [
             response.Entry(
-                volume=volumes.volume_of(disk, self._place),
+                volume=volumes.volume_of(disk),
                 status=response.VolumeStatus(
                     published_node_ids=[nodes[disk.name]] if disk.name in nodes else []
                 ),
@@ -185,12 +176,12 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
         self, request: csi_pb2.ControllerGetVolumeRequest, context: Any
     ) -> csi_pb2.ControllerGetVolumeResponse:
         """Return a disk, and where it is published."""
-        disk = self._pool.get(request.volume_id)
+        disk = self._nodes.get(request.volume_id)
         lease = self._leases.get(disk.name)
         response = csi_pb2.ControllerGetVolumeResponse
         nodes = [lease.node] if lease and lease.holder else []
         return response(
-            volume=volumes.volume_of(disk, self._place),
+            volume=volumes.volume_of(disk),
             status=response.VolumeStatus(published_node_ids=nodes),
         )
 
@@ -234,7 +225,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
         self, request: csi_pb2.CreateSnapshotRequest, context: Any
     ) -> csi_pb2.CreateSnapshotResponse:
         """Cut a snapshot of a disk, in use or not."""
-        message = snapshots.message_of(self._snapshots.create(request), self._place)
+        message = snapshots.message_of(self._snapshots.create(request))
         if request.HasField("accessibility_requirements"):
             # The caller said where; csi-sanity 5.6 compares what it gets back with reflect.Equal,
             # internal caches of the Go message included, which no answer can satisfy.
@@ -254,9 +245,7 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
         """List snapshots, those of groups as well."""
         found = self._snapshots.list(request)
         response = csi_pb2.ListSnapshotsResponse
-        entries = [
-            response.Entry(snapshot=snapshots.message_of(one, self._place)) for one in found.entries
-        ]
+        entries = [response.Entry(snapshot=snapshots.message_of(one)) for one in found.entries]
         return response(entries=entries, next_token=found.next_token)
 
     def GetSnapshot(
@@ -264,4 +253,4 @@ class ControllerService(csi_pb2_grpc.ControllerServicer):
     ) -> csi_pb2.GetSnapshotResponse:
         """Return a snapshot."""
         snapshot = self._snapshots.get(request.snapshot_id)
-        return csi_pb2.GetSnapshotResponse(snapshot=snapshots.message_of(snapshot, self._place))
+        return csi_pb2.GetSnapshotResponse(snapshot=snapshots.message_of(snapshot))

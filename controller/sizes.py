@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.pool import Pool
 from csi.disk import GIB
 from csi.errors import InvalidRequest, OutOfRange
 from csi.stubs import csi_pb2
@@ -52,17 +51,17 @@ class SizeRange:
 
 
 class Granularity:
-    """What a pool rounds sizes up to; it never changes, so the pool is asked once."""
+    """What pools round sizes up to; it never changes, so they are asked once."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Args: pool: is asked when the figure is first needed."""
-        self._pool = pool
+    def __init__(self, ask: Callable[[], int]) -> None:
+        """Args: ask: tells it, when it is first needed."""
+        self._ask = ask
         self._known = 0
 
     def __call__(self) -> int:
         """Return it; raises Unavailable when the pool does not answer."""
         if not self._known:
-            self._known = self._pool.usage().granularity
+            self._known = self._ask()
         return self._known
 
 

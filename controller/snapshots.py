@@ -3,9 +3,9 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controller import parameters
+from controller.nodes import Nodes
 from controller.pages import Page, page
-from controller.pool import Pool
-from controller.topology import Place
+from controller.topology import allowed, topology
 from csi import local_id
 from csi.disk import NewSnapshot, Snapshot
 from csi.errors import Incompatible, InvalidRequest, NotFound
@@ -13,12 +13,11 @@ from csi.stubs import csi_pb2
 
 
 class Snapshots:
-    """Cuts, finds and deletes the snapshots of a pool."""
+    """Cuts, finds and deletes snapshots."""
 
-    def __init__(self, pool: Pool, place: Place) -> None:
-        """Args: pool: of disks and snapshots; place: the node that it is on."""
-        self._pool = pool
-        self._place = place
+    def __init__(self, nodes: Nodes) -> None:
+        """Args: nodes: of disks and snapshots."""
+        self._nodes = nodes
 
     def create(self, request: csi_pb2.CreateSnapshotRequest) -> Snapshot:
         """Cut a snapshot, or return the one of that name if it is of the same disk.
@@ -27,14 +26,15 @@ class Snapshots:
             InvalidRequest: a parameter is unknown, or the disk is a local one.
             NotFound: the disk does not exist.
             Incompatible: the snapshot exists, but of another disk or as part of a group.
-            PoolFull: no room, or it must not be on this node.
+            PoolFull: no room, or it must not be where pools are.
         """
         parameters.parse_none(request.parameters, "snapshot")
         refuse_local(request.source_volume_id)
-        self._place.require(request.accessibility_requirements, f'snapshot "{request.name}"')
+        requirement, what = request.accessibility_requirements, f'snapshot "{request.name}"'
+        allowed(self._nodes.names(), requirement, what)
         wanted = NewSnapshot(name=request.name, disk=request.source_volume_id)
         try:
-            (found,) = self._pool.create_snapshots([wanted])
+            (found,) = self._nodes.create_snapshots([wanted])
         except NotFound:
             # The disk may have been deleted since a first call, which this one repeats.
             existing = self._find(wanted.name)
@@ -64,7 +64,7 @@ class Snapshots:
                 f'snapshot "{name}" is part of group snapshot "{found.group}"; '
                 "delete that with DeleteVolumeGroupSnapshot"
             )
-        self._pool.delete_snapshots([name])
+        self._nodes.delete_snapshots([name])
 
     def list(self, request: csi_pb2.ListSnapshotsRequest) -> Page[Snapshot]:
         """Return a page of the snapshots that the request's filters let through; raises BadToken.
@@ -75,7 +75,7 @@ class Snapshots:
             one = self._find(request.snapshot_id)
             found = [one] if one else []
         else:
-            found = self._pool.snapshots()
+            found = self._nodes.snapshots()
         disk = request.source_volume_id
         return page(
             "snapshot",
@@ -87,11 +87,11 @@ class Snapshots:
 
     def get(self, name: str) -> Snapshot:
         """Return a snapshot; raises NotFound."""
-        return self._pool.get_snapshot(name)
+        return self._nodes.get_snapshot(name)
 
     def _find(self, name: str) -> Snapshot | None:
         try:
-            return self._pool.get_snapshot(name)
+            return self._nodes.get_snapshot(name)
         except NotFound:
             return None
 
@@ -105,7 +105,7 @@ def refuse_local(volume_id: str) -> None:
         )
 
 
-def message_of(snapshot: Snapshot, place: Place) -> csi_pb2.Snapshot:
+def message_of(snapshot: Snapshot) -> csi_pb2.Snapshot:
     """Return a snapshot as a Snapshot message; it can be used as soon as it is cut."""
     return csi_pb2.Snapshot(
         snapshot_id=snapshot.name,
@@ -114,7 +114,7 @@ def message_of(snapshot: Snapshot, place: Place) -> csi_pb2.Snapshot:
         creation_time=timestamp(snapshot.created_ns),
         ready_to_use=True,
         group_snapshot_id=snapshot.group,
-        accessible_topology=[place.topology],
+        accessible_topology=[topology(snapshot.node)],
     )
 
 

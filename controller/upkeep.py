@@ -12,8 +12,8 @@ from controller.kubernetes_api import Conflict, KubernetesApi
 from controller.leader import LeaderElection
 from controller.lease_care import LeaseCare
 from controller.leases import Leases, utc_now
+from controller.nodes import Nodes
 from controller.object_cache import ObjectCache
-from controller.pool import Pool
 from controller.pv_mirror import Change, Correct, Make, Mirror, Remove, Tell
 from csi.errors import DiskError, NotFound
 
@@ -41,7 +41,7 @@ class Upkeep:
     def __init__(
         self,
         api: KubernetesApi,
-        pool: Pool,
+        nodes: Nodes,
         leases: Leases,
         holders: Holders,
         *,
@@ -53,7 +53,7 @@ class Upkeep:
 
         Args:
             api: the cluster.
-            pool: has the disks.
+            nodes: have the disks.
             leases: says who holds them.
             holders: knows the pods behind that.
             mirror: compares disks and volumes.
@@ -61,7 +61,7 @@ class Upkeep:
             grace: seconds for which a disk may be without a volume, or the other way round.
         """
         self._api = api
-        self._pool = pool
+        self._nodes = nodes
         self._mirror = mirror
         self._leader = leader
         self._events = Events(api)
@@ -121,7 +121,7 @@ class Upkeep:
 
     def _compare(self, volumes: list[workloads.Volume], now: float) -> None:
         claims = [workloads.claim_of(found) for found in self._claims.list()]
-        changes = [*self._mirror.changes(self._pool.disks(), volumes, claims)]
+        changes = [*self._mirror.changes(self._nodes.disks(), volumes, claims)]
         for change in self._due(changes, now):
             self._do(change)
 

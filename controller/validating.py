@@ -2,8 +2,8 @@
 
 from controller import parameters, volumes
 from controller.creation import filesystem_of
+from controller.nodes import Nodes
 from controller.parameters import PROVIDER
-from controller.pool import Pool
 from csi import capability, local_id
 from csi.errors import InvalidRequest
 from csi.stubs import csi_pb2
@@ -12,7 +12,7 @@ Request = csi_pb2.ValidateVolumeCapabilitiesRequest
 Response = csi_pb2.ValidateVolumeCapabilitiesResponse
 
 
-def validate(pool: Pool, request: Request) -> Response:
+def validate(nodes: Nodes, request: Request) -> Response:
     """Confirm what the request asks, or say what is in the way.
 
     Raises:
@@ -22,7 +22,7 @@ def validate(pool: Pool, request: Request) -> Response:
     for message in request.volume_capabilities:
         _require_complete(message)
     local = local_id.is_local(request.volume_id)
-    obstacle = _local_obstacle(request) if local else _obstacle(pool, request)
+    obstacle = _local_obstacle(request) if local else _obstacle(nodes, request)
     if obstacle:
         return Response(message=obstacle)
     return Response(
@@ -40,8 +40,8 @@ def _require_complete(message: csi_pb2.VolumeCapability) -> None:
         raise InvalidRequest("a volume_capability lacks its access_type or its access_mode")
 
 
-def _obstacle(pool: Pool, request: Request) -> str:
-    disk = pool.get(request.volume_id)
+def _obstacle(nodes: Nodes, request: Request) -> str:
+    disk = nodes.get(request.volume_id)
     try:
         capabilities = volumes.parse_capabilities(request.volume_capabilities)
         given = parameters.parse(request.parameters, request.mutable_parameters)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from controller import parameters
 from controller.parameters import CREATED_BY, FILESYSTEM, KUBERNETES, LEASE_TIMEOUT
-from controller.topology import Place
+from controller.topology import topology
 from csi import capability
 from csi.capability import Capability
 from csi.disk import DEFAULT_LEASE_TIMEOUT, Disk, Source, SourceKind
@@ -26,14 +26,14 @@ def context_of(disk: Disk) -> dict[str, str]:
     return context
 
 
-def volume_of(disk: Disk, place: Place) -> csi_pb2.Volume:
+def volume_of(disk: Disk) -> csi_pb2.Volume:
     """Return a disk as a Volume message."""
     return csi_pb2.Volume(
         volume_id=disk.name,
         capacity_bytes=disk.size,
         volume_context=context_of(disk),
         content_source=_content_source(disk.source) if disk.source else None,
-        accessible_topology=[place.topology],
+        accessible_topology=[topology(disk.node)],
     )
 
 

@@ -56,6 +56,8 @@ class Disk:
     """Read-ahead of its device in KiB; None leaves the kernel's default."""
     fresh_uuid: bool = False
     """A clone whose filesystem still has its origin's UUID: renew it before the first mount."""
+    node: str = ""
+    """The node whose pool has it; pools themselves do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Snapshot:
     """The group snapshot it belongs to, or empty."""
     filesystem: str = DEFAULT_FILESYSTEM
     content: Content = Content.PENDING
+    node: str = ""
+    """The node whose pool has it; pools themselves do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from csi import calls, endpoint, logs, options
+from csi import calls, endpoint, key_pair, logs, options
 from csi.calls import CallGuard
 from csi.errors import DiskError
 from csi.identity import IdentityService
-from csi.opening import Record, open_pool, open_record
+from csi.opening import Parts, Record, open_parts
 from csi.serial import Turnstile
 from csi.server import Register, Server
 from csi.stubs import csi_pb2_grpc
 
 if TYPE_CHECKING:
-    from controller.pool import Pool
+    from controller.nodes import Nodes
+    from controller.pool import HostPool
     from csi.http_server import HttpServer
     from csi.metrics import Metrics
     from node.registration import RegistrationService
@@ -58,17 +59,15 @@ def serve(chosen: options.Options) -> int:
     metrics = _metrics(chosen)
     guard = CallGuard(Turnstile(), metrics.observe_call if metrics else calls.ignore)
     with ExitStack() as stack:
-        pool = open_pool(chosen.pool, chosen.overcommit, metrics)
-        stack.callback(pool.close)
-        record = open_record(chosen.leases, pool, chosen.node_id) if chosen.controls else None
-        http = _http_server(chosen, metrics, registration, pool, record)
-        if record:
+        parts = open_parts(chosen, stack, metrics)
+        http = _http_server(chosen, metrics, registration, parts)
+        if parts.pool and (chosen.controls or chosen.pool_endpoint):
             # Whoever cuts snapshots may have been killed in the middle of it.
-            pool.recover()
-        for server in _servers(chosen, guard, pool, record):
+            parts.pool.recover()
+        for server in _servers(chosen, guard, parts):
             stack.enter_context(_running(server))
-        if record and record.upkeep:
-            stack.enter_context(_running(record.upkeep))
+        if parts.record and parts.record.upkeep:
+            stack.enter_context(_running(parts.record.upkeep))
         if registration:
             # Not earlier: kubelet calls the Node service as soon as it sees the socket.
             server = Server(registration.address, [registration.add_to], guard)
@@ -134,8 +133,7 @@ def _http_server(
     chosen: options.Options,
     metrics: "Metrics | None",
     registration: "RegistrationService | None",
-    pool: "Pool",
-    record: Record | None,
+    parts: Parts,
 ) -> "HttpServer | None":
     if chosen.http_endpoint is None or metrics is None:
         return None
@@ -143,9 +141,10 @@ def _http_server(
     from csi import http_health
     from csi.http_server import HttpServer
 
-    metrics.registry.register(PoolMetrics(pool, chosen.node_id))
-    if record is not None:
-        metrics.registry.register(LeaseMetrics(record.leases))
+    if parts.pool:
+        metrics.registry.register(PoolMetrics(parts.pool, chosen.node_id))
+    if parts.record:
+        metrics.registry.register(LeaseMetrics(parts.record.leases))
     sockets = [chosen.endpoint] if chosen.controls else []
     if chosen.is_node and chosen.node_endpoint not in sockets:
         sockets.append(chosen.node_endpoint)
@@ -162,19 +161,24 @@ def _http_server(
     return HttpServer(chosen.http_endpoint, pages)
 
 
-def _servers(
-    chosen: options.Options, guard: CallGuard, pool: "Pool", record: Record | None
-) -> list[Server]:
+def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_Part]:
     services: dict[str, list[Register]] = {}
-    if record is not None:
-        services[chosen.endpoint] = _controller_services(chosen, pool, record)
-    if chosen.is_node:
-        services.setdefault(chosen.node_endpoint, []).append(_node_service(chosen, pool))
-    servers = []
+    checks: dict[str, Callable[[], None]] = {}
+    if parts.nodes and parts.record:
+        services[chosen.endpoint] = _controller_services(chosen, parts.nodes, parts.record)
+        checks[chosen.endpoint] = parts.nodes.check
+    if chosen.is_node and parts.pool:
+        services.setdefault(chosen.node_endpoint, []).append(_node_service(chosen, parts.pool))
+        checks.setdefault(chosen.node_endpoint, parts.pool.check)
+    servers: list[_Part] = []
     for address, registers in services.items():
         controls = chosen.controls and address == chosen.endpoint
-        registers.append(_identity_service(pool.check, controller=controls))
+        registers.append(_identity_service(checks[address], controller=controls))
         servers.append(Server(address, registers, guard))
+    if chosen.pool_endpoint and chosen.tls and parts.pool:
+        from controller.pool_server import PoolServer
+
+        servers.append(PoolServer(parts.pool, chosen.pool_endpoint, key_pair.read(chosen.tls)))
     return servers
 
 
@@ -183,16 +187,14 @@ def _identity_service(check: Callable[[], None], *, controller: bool) -> Registe
     return lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(service, server)
 
 
-def _controller_services(chosen: options.Options, pool: "Pool", record: Record) -> list[Register]:
+def _controller_services(chosen: options.Options, nodes: "Nodes", record: Record) -> list[Register]:
     from controller.groups import GroupControllerService
     from controller.metadata import SnapshotMetadataService
     from controller.service import ControllerService
 
-    control = ControllerService(
-        pool, record.leases, chosen.node_id, chosen.max_volumes, record.holders
-    )
-    groups = GroupControllerService(pool, chosen.node_id)
-    metadata = SnapshotMetadataService(pool)
+    control = ControllerService(nodes, record.leases, chosen.max_volumes, record.holders)
+    groups = GroupControllerService(nodes)
+    metadata = SnapshotMetadataService(nodes)
     return [
         lambda server: csi_pb2_grpc.add_ControllerServicer_to_server(control, server),
         lambda server: csi_pb2_grpc.add_GroupControllerServicer_to_server(groups, server),
@@ -200,7 +202,7 @@ def _controller_services(chosen: options.Options, pool: "Pool", record: Record) 
     ]
 
 
-def _node_service(chosen: options.Options, pool: "Pool") -> Register:
+def _node_service(chosen: options.Options, pool: "HostPool") -> Register:
     from node.local_disks import LocalDisks
     from node.service import NodeService
 

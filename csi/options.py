@@ -24,6 +24,7 @@ Every option can be given as an environment variable instead: --node-id as MIREN
 pools:
   lvm:VG/THINPOOL   disks are thin logical volumes (production; needs lvm2 and device mapper)
   loop:DIR          disks are sparse files in a folder (demos, development, one small machine)
+  nodes:PORT        for a controller in a cluster: the pools that the node plugins serve at PORT
 
 example, as root:
   miren-csi all --endpoint unix:///run/miren-csi.sock --node-id $(hostname) \\
@@ -47,6 +48,10 @@ class Options:
     max_volumes: int
     http_endpoint: Address | None
     """Where /metrics, /healthz and /readyz are; nowhere unless said."""
+    pool_endpoint: Address | None
+    """Where a node's pool is served to a controller elsewhere; nowhere unless said."""
+    tls: Path | None
+    """The folder with tls.crt and tls.key for that."""
     kubelet_dir: Path | None
     """Kubelet's --root-dir, where the driver registers itself; None when it does not."""
     log_level: str
@@ -74,11 +79,17 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     """Parse the command line over the environment; exits with 0 for help and 2 for mistakes."""
     parser = _parser(environ)
     values = vars(parser.parse_args(argv))
-    for name in ("endpoint", "node_id", "pool", *(["leases"] if "leases" in values else [])):
+    required = {"endpoint", "node_id", "pool", "leases"} & values.keys()
+    if values["role"] == "controller" and (values["pool"] or "").startswith("nodes:"):
+        required.remove("node_id")
+    for name in sorted(required):
         if not values[name]:
             parser.error(f"--{name.replace('_', '-')} is missing")
     values.setdefault("leases", "")
-    values.setdefault("kubelet_dir", None)
+    for name in ("kubelet_dir", "pool_endpoint", "tls"):
+        values.setdefault(name, None)
+    if values["pool_endpoint"] and not values["tls"]:
+        parser.error("--tls is missing, without which --pool-endpoint is open to everybody")
     values["node_endpoint"] = values.get("node_endpoint") or values["endpoint"]
     return Options(**values)
 
@@ -110,7 +121,8 @@ def _add_options(parser: argparse.ArgumentParser, role: str, environ: Mapping[st
     if role == "all":
         add("--node-endpoint", "unix:///PATH", "a socket of its own for the Node service")
     add("--node-id", "NAME", "this node's name: where its pool's disks can be mounted")
-    add("--pool", "POOL", "where disks live: lvm:VG/THINPOOL or loop:DIR")
+    elsewhere = " or nodes:PORT" if role == "controller" else ""
+    add("--pool", "POOL", f"where disks live: lvm:VG/THINPOOL or loop:DIR{elsewhere}")
     if role != "node":
         add("--leases", "STORE", "who holds disks: file:PATH, or kubernetes")
     local = "the folder of local disks"
@@ -124,6 +136,11 @@ def _add_options(parser: argparse.ArgumentParser, role: str, environ: Mapping[st
     if role != "controller":
         register = "kubelet's --root-dir, to register with it: usually /var/lib/kubelet"
         add("--kubelet-dir", "DIR", register, "", _or_none(_absolute))
+    if role == "node":
+        served = "where this node's pool is served to a controller elsewhere, such as :9809"
+        add("--pool-endpoint", "[ADDRESS]:PORT", served, "", _or_none(_http_address))
+        folder = "the folder of tls.crt and tls.key, which that controller has too"
+        add("--tls", "DIR", folder, "", _or_none(_absolute))
     levels = ", ".join(logs.LEVELS)
     add("--log-level", "LEVEL", levels, "info", _one_of(logs.LEVELS))
     formats = ", ".join(logs.FORMATS)

@@ -8,7 +8,7 @@ the volume, with the size and filesystem among the volume's attributes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from csi import KEY_PREFIX, TOPOLOGY_KEY
+from csi import COORDINATOR_LABEL, KEY_PREFIX, TOPOLOGY_KEY
 from csi.duration import format_duration
 from csi.local_id import LocalId
 from csi.object_names import is_dns_label, object_name
@@ -16,7 +16,6 @@ from csi.persistent_volume import EXCLUSIVE, LOCAL_CLASS, MIREN_CLASS, Manifest,
 from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
 
-COORDINATOR_LABEL = f"{KEY_PREFIX}coordinator"
 NAME_KEY = f"{KEY_PREFIX}name"
 SIZE_KEY = f"{KEY_PREFIX}size"
 

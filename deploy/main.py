@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from csi import __version__
+from csi import COORDINATOR_LABEL, __version__
 from deploy import source
-from deploy.disks import COORDINATOR_LABEL, translate_disks
+from deploy.disks import translate_disks
 from deploy.model import AppConfig
 from deploy.output import to_json, to_yaml
 from deploy.parse import parse

@@ -44,6 +44,11 @@ def read(device: Path, filesystem: str) -> Superblock | None:
     return _xfs(area) if filesystem == "xfs" else _btrfs(area[BTRFS_OFFSET:])
 
 
+def is_missing(device: Path | None, filesystem: str) -> bool:
+    """Tell whether a device is there, but a filesystem of that kind is not on it."""
+    return device is not None and read(device, filesystem) is None
+
+
 def _ext4(block: bytes) -> Superblock | None:
     (magic, state) = struct.unpack_from("<HH", block, 0x38)
     if magic != _EXT4_MAGIC:

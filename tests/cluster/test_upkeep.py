@@ -16,6 +16,7 @@ from controller.lease import Claim
 from controller.lease_objects import LeaseObjects
 from controller.leases import Leases
 from controller.loop_pool import LoopPool
+from controller.nodes import Nodes
 from controller.pv_mirror import Mirror
 from controller.upkeep import Upkeep
 from csi.disk import MIB, Disk
@@ -66,9 +67,15 @@ class Driver:
         self.leases = Leases(LeaseObjects(api, namespace))
         holders = PodHolders(api)
         leader = LeaderElection(api, namespace, "leader", "only")
-        mirror = Mirror(NODE, namespace)
+        mirror = Mirror(namespace)
         self.upkeep = Upkeep(
-            api, pool, self.leases, holders, mirror=mirror, leader=leader, grace=0.5
+            api,
+            Nodes.single(NODE, pool),
+            self.leases,
+            holders,
+            mirror=mirror,
+            leader=leader,
+            grace=0.5,
         )
 
     def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.opening import open_pool
 from tests.contract.foreign import Foreign
 from tests.contract.host import Host, run
@@ -16,7 +16,7 @@ from tests.contract.host import Host, run
 OVERCOMMIT = 100.0
 """Far above what any test needs; tests of the limit set their own."""
 
-OpenPool = Callable[..., Pool]
+OpenPool = Callable[..., HostPool]
 
 
 @pytest.fixture(
@@ -56,14 +56,14 @@ def start(pool_spec: str) -> Iterator[OpenPool]:
     """Opens the pool as a driver does that has just started, with the overcommit ratio given."""
     with ExitStack() as stack:
 
-        def start(overcommit: float = OVERCOMMIT) -> Pool:
+        def start(overcommit: float = OVERCOMMIT) -> HostPool:
             return stack.enter_context(contextlib.closing(open_pool(pool_spec, overcommit)))
 
         yield start
 
 
 @pytest.fixture
-def pool(start: OpenPool) -> Iterator[Pool]:
+def pool(start: OpenPool) -> Iterator[HostPool]:
     """A pool."""
     pool = start()
     yield pool
@@ -73,7 +73,7 @@ def pool(start: OpenPool) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, pool: Pool) -> Iterator[Host]:  # noqa: ARG001 - set up before
+def host(tmp_path: Path, pool: HostPool) -> Iterator[Host]:  # noqa: ARG001 - set up before
     """This machine; nothing of the pool stays mounted."""
     host = Host(tmp_path)
     yield host
@@ -87,7 +87,7 @@ def folder(pool_spec: str) -> Path:
 
 
 @pytest.fixture
-def foreign(pool_spec: str, pool: Pool) -> Iterator[Foreign]:  # noqa: ARG001 - makes the folder
+def foreign(pool_spec: str, pool: HostPool) -> Iterator[Foreign]:  # noqa: ARG001 - makes the folder
     """Somebody else's things in the pool's place."""
     foreign = Foreign(pool_spec)
     yield foreign

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Content, Disk, NewSnapshot, Source, SourceKind
 from csi.errors import NotFound, OutOfRange, PoolFull
 from tests.contract import raw
@@ -18,7 +18,7 @@ NIGHTLY = Source(SourceKind.SNAPSHOT, "nightly")
 
 
 @pytest.fixture
-def pgdata(pool: Pool) -> Disk:
+def pgdata(pool: HostPool) -> Disk:
     """A formatted disk (says its record) with something written at 1 MiB."""
     pool.create(Disk("pgdata", 8 * MIB, filesystem="xfs", created_by="shop/db"))
     raw.write(pool.attach("pgdata"), MIB, b"first")
@@ -26,12 +26,12 @@ def pgdata(pool: Pool) -> Disk:
     return pool.get("pgdata")
 
 
-def content(pool: Pool, name: str) -> bytes:
+def content(pool: HostPool, name: str) -> bytes:
     """What a disk has at 1 MiB."""
     return raw.read(pool.attach(name), MIB, 5)
 
 
-def restored(pool: Pool, snapshot: str) -> bytes:
+def restored(pool: HostPool, snapshot: str) -> bytes:
     """What a snapshot has at 1 MiB, seen through a clone of it."""
     name = f"restored {snapshot}"
     size = pool.get_snapshot(snapshot).size
@@ -42,7 +42,9 @@ def restored(pool: Pool, snapshot: str) -> bytes:
 # snapshots
 
 
-def test_a_snapshot_says_of_what_it_is_and_when(pool: Pool, start: OpenPool, pgdata: Disk) -> None:
+def test_a_snapshot_says_of_what_it_is_and_when(
+    pool: HostPool, start: OpenPool, pgdata: Disk
+) -> None:
     (before,) = pool.create_snapshots([NewSnapshot("before", "pgdata")])
     (snapshot,) = pool.create_snapshots([NewSnapshot("nightly", "pgdata", group="all disks")])
     (after,) = pool.create_snapshots([NewSnapshot("after", "pgdata")])
@@ -55,7 +57,7 @@ def test_a_snapshot_says_of_what_it_is_and_when(pool: Pool, start: OpenPool, pgd
     assert start().snapshots() == [after, before, snapshot]
 
 
-def test_a_snapshot_keeps_what_its_disk_had(pool: Pool, pgdata: Disk) -> None:
+def test_a_snapshot_keeps_what_its_disk_had(pool: HostPool, pgdata: Disk) -> None:
     pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
 
     raw.write(pool.attach("pgdata"), MIB, b"later")
@@ -64,7 +66,7 @@ def test_a_snapshot_keeps_what_its_disk_had(pool: Pool, pgdata: Disk) -> None:
     assert content(pool, "pgdata") == b"later"
 
 
-def test_a_snapshot_outlives_its_disk(pool: Pool, pgdata: Disk) -> None:
+def test_a_snapshot_outlives_its_disk(pool: HostPool, pgdata: Disk) -> None:
     pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
 
     pool.delete("pgdata")
@@ -73,7 +75,7 @@ def test_a_snapshot_outlives_its_disk(pool: Pool, pgdata: Disk) -> None:
     assert restored(pool, "nightly") == b"first"
 
 
-def test_a_snapshot_that_exists_is_not_cut_again(pool: Pool, pgdata: Disk) -> None:
+def test_a_snapshot_that_exists_is_not_cut_again(pool: HostPool, pgdata: Disk) -> None:
     (first,) = pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
     raw.write(pool.attach("pgdata"), MIB, b"later")
 
@@ -84,7 +86,7 @@ def test_a_snapshot_that_exists_is_not_cut_again(pool: Pool, pgdata: Disk) -> No
     assert restored(pool, "nightly") == b"first"
 
 
-def test_a_group_is_cut_in_the_order_asked_for(pool: Pool) -> None:
+def test_a_group_is_cut_in_the_order_asked_for(pool: HostPool) -> None:
     for name in ("a", "b", "c"):
         pool.create(Disk(name, 8 * MIB))
     (existing,) = pool.create_snapshots([NewSnapshot("2", "b")])
@@ -99,7 +101,7 @@ def test_a_group_is_cut_in_the_order_asked_for(pool: Pool) -> None:
     assert pool.snapshots() == [group[2], existing, group[0]]
 
 
-def test_a_group_with_a_disk_that_does_not_exist_is_not_cut(pool: Pool, pgdata: Disk) -> None:
+def test_a_group_with_a_disk_that_does_not_exist_is_not_cut(pool: HostPool, pgdata: Disk) -> None:
     with pytest.raises(NotFound, match='disk "nowhere" does not exist'):
         pool.create_snapshots([NewSnapshot("1", pgdata.name), NewSnapshot("2", "nowhere")])
 
@@ -108,7 +110,7 @@ def test_a_group_with_a_disk_that_does_not_exist_is_not_cut(pool: Pool, pgdata: 
 
 @pytest.mark.parametrize("content_of_disk", [Content.PENDING, Content.RAW])
 def test_nobody_knows_what_is_on_the_copy_of_a_disk_that_is_not_formatted(
-    pool: Pool, content_of_disk: Content
+    pool: HostPool, content_of_disk: Content
 ) -> None:
     pool.create(Disk("pgdata", 8 * MIB, filesystem="btrfs", content=content_of_disk))
 
@@ -122,7 +124,7 @@ def test_nobody_knows_what_is_on_the_copy_of_a_disk_that_is_not_formatted(
     assert not restored.fresh_uuid
 
 
-def test_only_snapshots_that_exist_are_deleted(pool: Pool, pgdata: Disk) -> None:
+def test_only_snapshots_that_exist_are_deleted(pool: HostPool, pgdata: Disk) -> None:
     for name in ("1", "2", "3"):
         pool.create_snapshots([NewSnapshot(name, pgdata.name)])
 
@@ -133,7 +135,7 @@ def test_only_snapshots_that_exist_are_deleted(pool: Pool, pgdata: Disk) -> None
         pool.get_snapshot("1")
 
 
-def test_a_snapshot_may_have_the_name_of_a_disk_and_any_other(pool: Pool, pgdata: Disk) -> None:
+def test_a_snapshot_may_have_the_name_of_a_disk_and_any_other(pool: HostPool, pgdata: Disk) -> None:
     names = AWKWARD_NAMES[:4]
     for name in names:
         pool.create_snapshots([NewSnapshot(name, pgdata.name)])
@@ -147,7 +149,7 @@ def test_a_snapshot_may_have_the_name_of_a_disk_and_any_other(pool: Pool, pgdata
 
 @pytest.mark.parametrize("source", [PGDATA, NIGHTLY], ids=["disk", "snapshot"])
 def test_a_clone_starts_with_its_sources_content(
-    pool: Pool, start: OpenPool, pgdata: Disk, source: Source
+    pool: HostPool, start: OpenPool, pgdata: Disk, source: Source
 ) -> None:
     pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
 
@@ -170,7 +172,7 @@ def test_a_clone_starts_with_its_sources_content(
     assert content(pool, "clone") == b"first"
 
 
-def test_a_clone_and_its_source_do_not_need_each_other(pool: Pool, pgdata: Disk) -> None:
+def test_a_clone_and_its_source_do_not_need_each_other(pool: HostPool, pgdata: Disk) -> None:
     pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
     pool.create(Disk("clone", 8 * MIB, source=NIGHTLY))
     pool.create(Disk("clone of the clone", 8 * MIB, source=Source(SourceKind.DISK, "clone")))
@@ -184,7 +186,7 @@ def test_a_clone_and_its_source_do_not_need_each_other(pool: Pool, pgdata: Disk)
     assert content(pool, "clone of the clone") == b"first"
 
 
-def test_a_clone_may_be_larger_than_its_source(pool: Pool, pgdata: Disk) -> None:
+def test_a_clone_may_be_larger_than_its_source(pool: HostPool, pgdata: Disk) -> None:
     clone = pool.create(Disk("clone", pgdata.size + 8 * MIB, source=PGDATA))
 
     device = pool.attach("clone")
@@ -193,7 +195,7 @@ def test_a_clone_may_be_larger_than_its_source(pool: Pool, pgdata: Disk) -> None
     assert not any(raw.read(device, pgdata.size, 8 * MIB))
 
 
-def test_a_clone_is_not_smaller_than_its_source(pool: Pool, pgdata: Disk) -> None:
+def test_a_clone_is_not_smaller_than_its_source(pool: HostPool, pgdata: Disk) -> None:
     with pytest.raises(OutOfRange, match=r'disk "clone" .* disk "pgdata"'):
         pool.create(Disk("clone", pgdata.size - 4 * MIB, source=PGDATA))
 
@@ -201,21 +203,23 @@ def test_a_clone_is_not_smaller_than_its_source(pool: Pool, pgdata: Disk) -> Non
 
 
 @pytest.mark.parametrize("source", [PGDATA, NIGHTLY], ids=["disk", "snapshot"])
-def test_there_is_no_clone_of_what_does_not_exist(pool: Pool, source: Source) -> None:
+def test_there_is_no_clone_of_what_does_not_exist(pool: HostPool, source: Source) -> None:
     with pytest.raises(NotFound, match=f'{source.kind} "{source.name}" does not exist'):
         pool.create(Disk("clone", 8 * MIB, source=source))
 
     assert pool.disks() == []
 
 
-def test_a_clone_that_exists_is_returned_even_without_its_source(pool: Pool, pgdata: Disk) -> None:
+def test_a_clone_that_exists_is_returned_even_without_its_source(
+    pool: HostPool, pgdata: Disk
+) -> None:
     clone = pool.create(Disk("clone", pgdata.size, source=PGDATA))
     pool.delete("pgdata")
 
     assert pool.create(Disk("clone", pgdata.size, source=PGDATA)) == clone
 
 
-def test_a_clone_counts_as_promised_and_a_snapshot_does_not(pool: Pool, pgdata: Disk) -> None:
+def test_a_clone_counts_as_promised_and_a_snapshot_does_not(pool: HostPool, pgdata: Disk) -> None:
     before = pool.usage().provisioned
 
     pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
@@ -225,7 +229,7 @@ def test_a_clone_counts_as_promised_and_a_snapshot_does_not(pool: Pool, pgdata: 
 
 
 def test_a_clone_beyond_the_overcommit_limit_is_not_made(
-    pool: Pool, start: OpenPool, pgdata: Disk
+    pool: HostPool, start: OpenPool, pgdata: Disk
 ) -> None:
     tight = start(overcommit=ratio_for(pool.usage(), 100 * MIB))
 
@@ -236,7 +240,7 @@ def test_a_clone_beyond_the_overcommit_limit_is_not_made(
 
 
 def test_marking_a_clone_says_that_its_uuid_is_its_own(
-    pool: Pool, start: OpenPool, pgdata: Disk
+    pool: HostPool, start: OpenPool, pgdata: Disk
 ) -> None:
     clone = pool.create(Disk("clone", pgdata.size, source=PGDATA))
 

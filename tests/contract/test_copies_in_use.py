@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Content, Disk, NewSnapshot, Snapshot, Source, SourceKind
 from tests.contract.host import Host
 from tests.contract.test_devices import FILESYSTEMS
@@ -15,7 +15,7 @@ from tests.contract.writer import count, writing
 pytestmark = pytest.mark.usefixtures("copying")
 
 
-def mount_new(pool: Pool, host: Host, name: str, filesystem: str = "ext4") -> Path:
+def mount_new(pool: HostPool, host: Host, name: str, filesystem: str = "ext4") -> Path:
     """Make a disk, format and mount it."""
     pool.create(Disk(name, FILESYSTEMS[filesystem], filesystem=filesystem))
     device = pool.attach(name)
@@ -28,7 +28,7 @@ def fill(target: Path, size: int) -> None:
     (target / "ballast").write_bytes(b"\xab" * size)
 
 
-def put_away(pool: Pool, host: Host, targets: Sequence[Path], names: Sequence[str]) -> None:
+def put_away(pool: HostPool, host: Host, targets: Sequence[Path], names: Sequence[str]) -> None:
     """Unmount and detach disks: no kernel mounts two copies of one XFS or btrfs side by side."""
     for target in targets:
         host.unmount(target)
@@ -38,7 +38,7 @@ def put_away(pool: Pool, host: Host, targets: Sequence[Path], names: Sequence[st
 
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)
 def test_a_clone_of_a_disk_that_is_written_to_is_consistent(
-    pool: Pool, host: Host, filesystem: str
+    pool: HostPool, host: Host, filesystem: str
 ) -> None:
     target = mount_new(pool, host, "pgdata", filesystem)
     fill(target, 16 * MIB)
@@ -60,7 +60,9 @@ def test_a_clone_of_a_disk_that_is_written_to_is_consistent(
 
 
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)
-def test_a_group_shows_one_moment_of_all_its_disks(pool: Pool, host: Host, filesystem: str) -> None:
+def test_a_group_shows_one_moment_of_all_its_disks(
+    pool: HostPool, host: Host, filesystem: str
+) -> None:
     names = ("data", "wal", "log")
     targets = [mount_new(pool, host, name, filesystem) for name in names]
     for target in targets:
@@ -85,7 +87,7 @@ def test_a_group_shows_one_moment_of_all_its_disks(pool: Pool, host: Host, files
     assert found["wal"] <= found["data"] <= found["wal"] + 1
 
 
-def journal_of(pool: Pool, host: Host, snapshot: Snapshot) -> int:
+def journal_of(pool: HostPool, host: Host, snapshot: Snapshot) -> int:
     """How far the journal in a snapshot goes; fails unless the whole of it is without a fault."""
     clone = Disk(
         f"clone of {snapshot.name}",
@@ -99,7 +101,7 @@ def journal_of(pool: Pool, host: Host, snapshot: Snapshot) -> int:
         return count(copy / "journal")
 
 
-def test_a_filesystem_that_is_mounted_twice_is_copied(pool: Pool, host: Host) -> None:
+def test_a_filesystem_that_is_mounted_twice_is_copied(pool: HostPool, host: Host) -> None:
     target = mount_new(pool, host, "pgdata")
     second = target.with_name("second")
     second.mkdir()
@@ -109,7 +111,7 @@ def test_a_filesystem_that_is_mounted_twice_is_copied(pool: Pool, host: Host) ->
         writer.wait_for_more(10)
 
 
-def test_a_filesystem_that_is_mounted_read_only_is_copied(pool: Pool, host: Host) -> None:
+def test_a_filesystem_that_is_mounted_read_only_is_copied(pool: HostPool, host: Host) -> None:
     host.unmount(mount_new(pool, host, "pgdata"))
     target = host.mount(pool.attach("pgdata"), "ro")
 
@@ -120,7 +122,7 @@ def test_a_filesystem_that_is_mounted_read_only_is_copied(pool: Pool, host: Host
         (writable / "file").touch()
 
 
-def test_two_copies_of_one_disk_may_be_made_at_once(pool: Pool, host: Host) -> None:
+def test_two_copies_of_one_disk_may_be_made_at_once(pool: HostPool, host: Host) -> None:
     target = mount_new(pool, host, "pgdata")
     with writing(target / "journal") as writer:
         wanted = [

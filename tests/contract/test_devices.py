@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Content, Disk, Source, SourceKind
 from csi.errors import DiskInUse, NotFound
 from csi.files import opened
@@ -15,11 +15,11 @@ FILESYSTEMS = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 128 * MIB}
 
 
 @pytest.fixture
-def pgdata(pool: Pool) -> Disk:
+def pgdata(pool: HostPool) -> Disk:
     return pool.create(Disk("pgdata", 64 * MIB))
 
 
-def test_attaching_makes_the_device_appear_at_its_size(pool: Pool, pgdata: Disk) -> None:
+def test_attaching_makes_the_device_appear_at_its_size(pool: HostPool, pgdata: Disk) -> None:
     device = pool.attach("pgdata")
 
     assert device.is_block_device()
@@ -27,7 +27,9 @@ def test_attaching_makes_the_device_appear_at_its_size(pool: Pool, pgdata: Disk)
     assert pool.device("pgdata") == device
 
 
-def test_attaching_again_gives_the_same_device(pool: Pool, start: OpenPool, pgdata: Disk) -> None:
+def test_attaching_again_gives_the_same_device(
+    pool: HostPool, start: OpenPool, pgdata: Disk
+) -> None:
     device = pool.attach(pgdata.name)
 
     assert pool.attach("pgdata") == device
@@ -35,7 +37,7 @@ def test_attaching_again_gives_the_same_device(pool: Pool, start: OpenPool, pgda
     assert start().device("pgdata") == device
 
 
-def test_a_detached_disk_can_be_attached_again(pool: Pool, pgdata: Disk) -> None:
+def test_a_detached_disk_can_be_attached_again(pool: HostPool, pgdata: Disk) -> None:
     raw.write(pool.attach(pgdata.name), 0, b"precious")
 
     pool.detach("pgdata")
@@ -47,7 +49,7 @@ def test_a_detached_disk_can_be_attached_again(pool: Pool, pgdata: Disk) -> None
 # growing
 
 
-def test_a_disk_grows_while_it_is_detached(pool: Pool, start: OpenPool, pgdata: Disk) -> None:
+def test_a_disk_grows_while_it_is_detached(pool: HostPool, start: OpenPool, pgdata: Disk) -> None:
     grown = pool.expand(pgdata.name, 100 * MIB + 1)
 
     assert 100 * MIB < grown.size <= 104 * MIB
@@ -56,14 +58,14 @@ def test_a_disk_grows_while_it_is_detached(pool: Pool, start: OpenPool, pgdata: 
     assert raw.size(pool.attach("pgdata")) == grown.size
 
 
-def test_a_disk_never_shrinks(pool: Pool, pgdata: Disk) -> None:
+def test_a_disk_never_shrinks(pool: HostPool, pgdata: Disk) -> None:
     assert pool.expand("pgdata", 32 * MIB) == pgdata
     assert pool.expand("pgdata", pgdata.size) == pgdata
     assert raw.size(pool.attach("pgdata")) == pgdata.size
 
 
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)
-def test_a_disk_grows_while_it_is_mounted(pool: Pool, host: Host, filesystem: str) -> None:
+def test_a_disk_grows_while_it_is_mounted(pool: HostPool, host: Host, filesystem: str) -> None:
     size = FILESYSTEMS[filesystem]
     pool.create(Disk("pgdata", size, filesystem=filesystem))
     device = pool.attach("pgdata")
@@ -82,7 +84,7 @@ def test_a_disk_grows_while_it_is_mounted(pool: Pool, host: Host, filesystem: st
 # read-ahead
 
 
-def test_the_read_ahead_asked_for_is_set(pool: Pool, start: OpenPool) -> None:
+def test_the_read_ahead_asked_for_is_set(pool: HostPool, start: OpenPool) -> None:
     pool.create(Disk("pgdata", 8 * MIB, read_ahead_kib=512))
     device = pool.attach("pgdata")
     at_creation = raw.read_ahead_kib(device)
@@ -99,7 +101,7 @@ def test_the_read_ahead_asked_for_is_set(pool: Pool, start: OpenPool) -> None:
 
 
 def test_the_read_ahead_of_a_detached_disk_is_set_when_it_is_attached(
-    pool: Pool, pgdata: Disk
+    pool: HostPool, pgdata: Disk
 ) -> None:
     pool.set_read_ahead(pgdata.name, 1024)
 
@@ -110,7 +112,7 @@ def test_the_read_ahead_of_a_detached_disk_is_set_when_it_is_attached(
 
 
 @pytest.mark.loop_only  # LVM keeps the devices of idle disks
-def test_an_idle_disk_has_no_device(pool: Pool, pgdata: Disk) -> None:
+def test_an_idle_disk_has_no_device(pool: HostPool, pgdata: Disk) -> None:
     before = pool.device(pgdata.name)
     device = pool.attach("pgdata")
     pool.detach("pgdata")
@@ -121,7 +123,7 @@ def test_an_idle_disk_has_no_device(pool: Pool, pgdata: Disk) -> None:
 
 
 @pytest.mark.loop_only
-def test_a_mounted_disk_is_not_detached(pool: Pool, host: Host, pgdata: Disk) -> None:
+def test_a_mounted_disk_is_not_detached(pool: HostPool, host: Host, pgdata: Disk) -> None:
     device = pool.attach(pgdata.name)
     host.format(device, "ext4")
     target = host.mount(device)
@@ -134,7 +136,7 @@ def test_a_mounted_disk_is_not_detached(pool: Pool, host: Host, pgdata: Disk) ->
 
 
 @pytest.mark.loop_only
-def test_an_open_disk_is_not_detached(pool: Pool, pgdata: Disk) -> None:
+def test_an_open_disk_is_not_detached(pool: HostPool, pgdata: Disk) -> None:
     device = pool.attach(pgdata.name)
 
     with opened(device), pytest.raises(DiskInUse, match=f'disk "pgdata" .*{device} is open'):
@@ -149,7 +151,7 @@ def test_an_open_disk_is_not_detached(pool: Pool, pgdata: Disk) -> None:
 
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)
 def test_a_filesystem_lives_on_through_detaching(
-    pool: Pool, start: OpenPool, host: Host, filesystem: str
+    pool: HostPool, start: OpenPool, host: Host, filesystem: str
 ) -> None:
     pool.create(Disk("pgdata", FILESYSTEMS[filesystem], filesystem=filesystem))
     device = pool.attach("pgdata")
@@ -163,7 +165,7 @@ def test_a_filesystem_lives_on_through_detaching(
         assert (target / "file").read_text() == "precious"
 
 
-def test_a_failed_create_leaves_nothing_that_could_be_attached(pool: Pool) -> None:
+def test_a_failed_create_leaves_nothing_that_could_be_attached(pool: HostPool) -> None:
     with pytest.raises(NotFound):
         pool.create(Disk("clone", 8 * MIB, source=Source(SourceKind.DISK, "nowhere")))
 

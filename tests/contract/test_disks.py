@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Content, Disk, PoolUsage
 from csi.errors import DiskInUse, Incompatible, NotFound, PoolFull
 from csi.files import opened
@@ -61,14 +61,14 @@ AWKWARD_NAMES = [
 ]
 
 
-def test_a_new_disk_is_what_was_asked_for(pool: Pool) -> None:
+def test_a_new_disk_is_what_was_asked_for(pool: HostPool) -> None:
     made = pool.create(ALL_FACTS)
 
     assert made == ALL_FACTS
     assert pool.get("pgdata") == ALL_FACTS
 
 
-def test_sizes_are_rounded_up(pool: Pool) -> None:
+def test_sizes_are_rounded_up(pool: HostPool) -> None:
     step = pool.usage().granularity
 
     sizes = [pool.create(Disk(f"of {size} bytes", size)).size for size in (1, step, step + 1)]
@@ -77,14 +77,14 @@ def test_sizes_are_rounded_up(pool: Pool) -> None:
     assert [disk.size for disk in pool.disks()] == sorted(sizes)
 
 
-def test_all_facts_survive_a_restart(pool: Pool, start: OpenPool) -> None:
+def test_all_facts_survive_a_restart(pool: HostPool, start: OpenPool) -> None:
     pool.create(ALL_FACTS)
     pool.close()
 
     assert start().disks() == [ALL_FACTS]
 
 
-def test_any_name_is_its_own_disk(pool: Pool, start: OpenPool) -> None:
+def test_any_name_is_its_own_disk(pool: HostPool, start: OpenPool) -> None:
     wanted = [Disk(name, 4 * MIB, created_by=name) for name in AWKWARD_NAMES]
 
     made = [pool.create(disk) for disk in wanted]
@@ -100,7 +100,7 @@ def test_any_name_is_its_own_disk(pool: Pool, start: OpenPool) -> None:
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_disk_of_any_name_is_found_and_deleted_again(pool: Pool, name: str) -> None:
+def test_a_disk_of_any_name_is_found_and_deleted_again(pool: HostPool, name: str) -> None:
     made = pool.create(Disk(name, MIB))
 
     assert pool.get(name) == made
@@ -109,14 +109,14 @@ def test_a_disk_of_any_name_is_found_and_deleted_again(pool: Pool, name: str) ->
         pool.get(name)
 
 
-def test_disks_are_listed_by_name(pool: Pool) -> None:
+def test_disks_are_listed_by_name(pool: HostPool) -> None:
     for name in ("b", "c", "a"):
         pool.create(Disk(name, MIB))
 
     assert [disk.name for disk in pool.disks()] == ["a", "b", "c"]
 
 
-def test_a_disk_that_exists_is_returned_as_it_is(pool: Pool) -> None:
+def test_a_disk_that_exists_is_returned_as_it_is(pool: HostPool) -> None:
     first = pool.create(ALL_FACTS)
 
     again = pool.create(Disk("pgdata", 8 * MIB, filesystem="btrfs", created_by="somebody/else"))
@@ -125,7 +125,7 @@ def test_a_disk_that_exists_is_returned_as_it_is(pool: Pool) -> None:
     assert pool.disks() == [first]
 
 
-def test_a_new_disk_reads_as_zeros_even_after_another_of_its_name(pool: Pool) -> None:
+def test_a_new_disk_reads_as_zeros_even_after_another_of_its_name(pool: HostPool) -> None:
     pool.create(Disk("pgdata", 8 * MIB))
     raw.write(pool.attach("pgdata"), 4096, b"secret")
 
@@ -135,7 +135,7 @@ def test_a_new_disk_reads_as_zeros_even_after_another_of_its_name(pool: Pool) ->
     assert not any(raw.read(pool.attach("pgdata"), 0, 8 * MIB))
 
 
-def test_what_was_written_is_there_after_a_restart(pool: Pool, start: OpenPool) -> None:
+def test_what_was_written_is_there_after_a_restart(pool: HostPool, start: OpenPool) -> None:
     pool.create(Disk("pgdata", 8 * MIB))
     raw.write(pool.attach("pgdata"), 4096, b"precious")
     pool.detach("pgdata")
@@ -155,17 +155,19 @@ def test_what_was_written_is_there_after_a_restart(pool: Pool, start: OpenPool) 
     ],
     ids=["get", "delete", "expand", "set_read_ahead", "attach", "mark"],
 )
-def test_a_disk_that_does_not_exist_is_not_found(pool: Pool, act: Callable[[Pool], object]) -> None:
+def test_a_disk_that_does_not_exist_is_not_found(
+    pool: HostPool, act: Callable[[HostPool], object]
+) -> None:
     with pytest.raises(NotFound, match='disk "nowhere" does not exist'):
         act(pool)
 
 
-def test_a_disk_that_does_not_exist_has_no_device_to_detach(pool: Pool) -> None:
+def test_a_disk_that_does_not_exist_has_no_device_to_detach(pool: HostPool) -> None:
     assert pool.device("nowhere") is None
     pool.detach("nowhere")
 
 
-def test_a_deleted_disk_is_gone_with_its_device(pool: Pool) -> None:
+def test_a_deleted_disk_is_gone_with_its_device(pool: HostPool) -> None:
     pool.create(Disk("pgdata", 8 * MIB))
     device = pool.attach("pgdata")
 
@@ -178,7 +180,7 @@ def test_a_deleted_disk_is_gone_with_its_device(pool: Pool) -> None:
         pool.delete("pgdata")
 
 
-def test_a_mounted_disk_is_not_deleted(pool: Pool, host: Host) -> None:
+def test_a_mounted_disk_is_not_deleted(pool: HostPool, host: Host) -> None:
     pool.create(Disk("pgdata", 64 * MIB))
     device = pool.attach("pgdata")
     host.format(device, "ext4")
@@ -191,7 +193,7 @@ def test_a_mounted_disk_is_not_deleted(pool: Pool, host: Host) -> None:
     assert pool.get("pgdata")
 
 
-def test_a_disk_whose_device_is_open_is_not_deleted(pool: Pool) -> None:
+def test_a_disk_whose_device_is_open_is_not_deleted(pool: HostPool) -> None:
     pool.create(Disk("pgdata", 8 * MIB))
     device = pool.attach("pgdata")
     raw.write(device, 0, b"precious")
@@ -202,7 +204,7 @@ def test_a_disk_whose_device_is_open_is_not_deleted(pool: Pool) -> None:
     assert raw.read(pool.attach("pgdata"), 0, 8) == b"precious"
 
 
-def test_what_is_on_a_disk_is_recorded_for_good(pool: Pool, start: OpenPool) -> None:
+def test_what_is_on_a_disk_is_recorded_for_good(pool: HostPool, start: OpenPool) -> None:
     disk = pool.create(Disk("pgdata", 8 * MIB, filesystem="ext4"))
 
     pool.mark("pgdata", Content.FORMATTED, "btrfs")
@@ -216,7 +218,7 @@ def test_what_is_on_a_disk_is_recorded_for_good(pool: Pool, start: OpenPool) -> 
 # room
 
 
-def test_usage_tells_what_is_written_and_what_is_promised(pool: Pool) -> None:
+def test_usage_tells_what_is_written_and_what_is_promised(pool: HostPool) -> None:
     before = pool.usage()
     pool.create(Disk("pgdata", 64 * MIB))
     promised = pool.usage()
@@ -236,7 +238,7 @@ def ratio_for(usage: PoolUsage, promisable: int) -> float:
     return (usage.provisioned + promisable) / usage.size
 
 
-def test_beyond_the_overcommit_limit_nothing_is_promised(pool: Pool, start: OpenPool) -> None:
+def test_beyond_the_overcommit_limit_nothing_is_promised(pool: HostPool, start: OpenPool) -> None:
     tight = start(overcommit=ratio_for(pool.usage(), 300 * MIB))
     tight.create(Disk("first", 200 * MIB))
 
@@ -250,7 +252,7 @@ def test_beyond_the_overcommit_limit_nothing_is_promised(pool: Pool, start: Open
 
 
 def test_what_a_deleted_disk_was_promised_can_be_promised_again(
-    pool: Pool, start: OpenPool
+    pool: HostPool, start: OpenPool
 ) -> None:
     tight = start(overcommit=ratio_for(pool.usage(), 300 * MIB))
     tight.create(Disk("first", 200 * MIB))
@@ -260,7 +262,7 @@ def test_what_a_deleted_disk_was_promised_can_be_promised_again(
     assert tight.create(Disk("second", 200 * MIB)).name == "second"
 
 
-def test_no_disk_grows_beyond_the_overcommit_limit(pool: Pool, start: OpenPool) -> None:
+def test_no_disk_grows_beyond_the_overcommit_limit(pool: HostPool, start: OpenPool) -> None:
     tight = start(overcommit=ratio_for(pool.usage(), 300 * MIB))
     tight.create(Disk("pgdata", 200 * MIB))
 
@@ -270,7 +272,7 @@ def test_no_disk_grows_beyond_the_overcommit_limit(pool: Pool, start: OpenPool) 
     assert pool.get("pgdata").size == 200 * MIB
 
 
-def test_a_disk_far_beyond_the_pool_is_refused_with_the_figures(pool: Pool) -> None:
+def test_a_disk_far_beyond_the_pool_is_refused_with_the_figures(pool: HostPool) -> None:
     with pytest.raises(PoolFull, match='disk "huge" needs 1 EiB, but only'):
         pool.create(Disk("huge", 1 << 60))
 
@@ -278,7 +280,7 @@ def test_a_disk_far_beyond_the_pool_is_refused_with_the_figures(pool: Pool) -> N
 # many at once
 
 
-def test_disks_are_used_side_by_side(pool: Pool) -> None:
+def test_disks_are_used_side_by_side(pool: HostPool) -> None:
     names = [f"disk {number}" for number in range(32)]
     wanted = [
         Disk(name, number * 4 * MIB, created_by=name) for number, name in enumerate(names, start=1)
@@ -302,7 +304,7 @@ def test_disks_are_used_side_by_side(pool: Pool) -> None:
     assert pool.disks() == []
 
 
-def test_callers_do_not_slip_past_the_limit_together(pool: Pool, start: OpenPool) -> None:
+def test_callers_do_not_slip_past_the_limit_together(pool: HostPool, start: OpenPool) -> None:
     tight = start(overcommit=ratio_for(pool.usage(), 8 * 64 * MIB + 32 * MIB))
 
     def create(number: int) -> bool:
@@ -321,7 +323,7 @@ def test_callers_do_not_slip_past_the_limit_together(pool: Pool, start: OpenPool
 # neighbours
 
 
-def test_what_is_not_ours_is_neither_listed_nor_touched(pool: Pool, foreign: Foreign) -> None:
+def test_what_is_not_ours_is_neither_listed_nor_touched(pool: HostPool, foreign: Foreign) -> None:
     foreign.plant("theirs")
 
     assert pool.disks() == []
@@ -337,5 +339,5 @@ def test_what_is_not_ours_is_neither_listed_nor_touched(pool: Pool, foreign: For
     assert foreign.is_untouched()
 
 
-def test_a_pool_that_works_says_so(pool: Pool) -> None:
+def test_a_pool_that_works_says_so(pool: HostPool) -> None:
     pool.check()

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Disk, Extent, NewSnapshot, Snapshot
 from csi.errors import NotFound
 from tests.contract import raw
@@ -18,19 +18,19 @@ SIZE = 512 * MIB
 
 
 @pytest.fixture
-def disk(pool: Pool) -> Disk:
+def disk(pool: HostPool) -> Disk:
     """A disk on which nothing was ever written."""
     return pool.create(Disk("pgdata", SIZE))
 
 
-def write(pool: Pool, *blocks: int, byte: int = 0xAB) -> None:
+def write(pool: HostPool, *blocks: int, byte: int = 0xAB) -> None:
     """Write whole blocks, by their numbers."""
     device = pool.attach("pgdata")
     for block in blocks:
         raw.write(device, block * BLOCK, bytes([byte]) * BLOCK)
 
 
-def cut(pool: Pool, name: str) -> Snapshot:
+def cut(pool: HostPool, name: str) -> Snapshot:
     (snapshot,) = pool.create_snapshots([NewSnapshot(name, "pgdata")])
     return snapshot
 
@@ -56,12 +56,12 @@ def joined(extents: Iterable[Extent]) -> list[Extent]:
 
 
 @pytest.mark.usefixtures("disk")
-def test_of_an_unused_disk_nothing_is_written(pool: Pool) -> None:
+def test_of_an_unused_disk_nothing_is_written(pool: HostPool) -> None:
     assert list(pool.allocated(cut(pool, "empty"))) == []
 
 
 @pytest.mark.usefixtures("disk")
-def test_what_was_written_is_allocated_and_nothing_else(pool: Pool) -> None:
+def test_what_was_written_is_allocated_and_nothing_else(pool: HostPool) -> None:
     last = SIZE // BLOCK - 1
     write(pool, 0, 16, 17, 18, 1000, 1002, last)
     snapshot = cut(pool, "full")
@@ -72,7 +72,7 @@ def test_what_was_written_is_allocated_and_nothing_else(pool: Pool) -> None:
 
 
 @pytest.mark.usefixtures("disk")
-def test_what_was_written_between_two_snapshots_has_changed(pool: Pool) -> None:
+def test_what_was_written_between_two_snapshots_has_changed(pool: HostPool) -> None:
     last = SIZE // BLOCK - 1
     write(pool, 0, 1, 2, 3, 500, 1000)
     base = cut(pool, "base")
@@ -85,7 +85,7 @@ def test_what_was_written_between_two_snapshots_has_changed(pool: Pool) -> None:
 
 
 @pytest.mark.usefixtures("disk")
-def test_nothing_has_changed_between_snapshots_of_a_disk_at_rest(pool: Pool) -> None:
+def test_nothing_has_changed_between_snapshots_of_a_disk_at_rest(pool: HostPool) -> None:
     write(pool, 0, 1, 4000)
     base, target = cut(pool, "base"), cut(pool, "target")
 
@@ -94,7 +94,7 @@ def test_nothing_has_changed_between_snapshots_of_a_disk_at_rest(pool: Pool) -> 
 
 
 @pytest.mark.usefixtures("disk")
-def test_what_was_written_beyond_the_first_snapshots_end_has_changed(pool: Pool) -> None:
+def test_what_was_written_beyond_the_first_snapshots_end_has_changed(pool: HostPool) -> None:
     write(pool, 0)
     base = cut(pool, "base")
     pool.expand("pgdata", 2 * SIZE)
@@ -107,7 +107,7 @@ def test_what_was_written_beyond_the_first_snapshots_end_has_changed(pool: Pool)
 
 
 @pytest.mark.usefixtures("disk")
-def test_extents_are_still_known_when_the_disk_is_gone(pool: Pool) -> None:
+def test_extents_are_still_known_when_the_disk_is_gone(pool: HostPool) -> None:
     write(pool, 3)
     base = cut(pool, "base")
     write(pool, 5)
@@ -120,7 +120,7 @@ def test_extents_are_still_known_when_the_disk_is_gone(pool: Pool) -> None:
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_deleted_snapshot_has_no_extents(pool: Pool) -> None:
+def test_a_deleted_snapshot_has_no_extents(pool: HostPool) -> None:
     base, target = cut(pool, "base"), cut(pool, "target")
     pool.delete_snapshots(["base"])
 

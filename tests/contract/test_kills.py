@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from controller.device_mapper import DeviceMapper
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Content, Disk
 from tests.contract.conftest import OpenPool
 from tests.contract.host import Host, is_writable, run
@@ -25,7 +25,7 @@ Wait = Callable[[subprocess.Popen[str]], None]
 
 
 @pytest.fixture
-def targets(pool: Pool, host: Host) -> list[Path]:
+def targets(pool: HostPool, host: Host) -> list[Path]:
     """Where the disks are mounted; copying them takes a while."""
     places = []
     for name in DISKS:
@@ -102,7 +102,7 @@ def promised(driver: subprocess.Popen[str]) -> int:
     return 1 + len(driver.stdout.read().splitlines())
 
 
-def assert_whole_groups(pool: Pool, at_least: int) -> None:
+def assert_whole_groups(pool: HostPool, at_least: int) -> None:
     groups: dict[str, set[str]] = {}
     for snapshot in pool.snapshots():
         groups.setdefault(snapshot.group, set()).add(snapshot.disk)
@@ -146,7 +146,7 @@ def test_if_the_watchdog_is_killed_too_the_next_driver_thaws(
 
 
 def test_a_killed_driver_leaves_the_pool_usable(  # noqa: PLR0917 - fixtures
-    pool: Pool,
+    pool: HostPool,
     pool_spec: str,
     start: OpenPool,
     targets: list[Path],

@@ -10,8 +10,9 @@ import pytest
 
 from controller.lease import Claim, Lease
 from controller.leases import Leases
+from controller.nodes import Nodes
 from csi.errors import InvalidRequest, LeaseHeld, Unavailable
-from csi.opening import open_pool, open_record
+from csi.opening import open_record
 from tests.cluster.api_server import ApiServer, Cluster
 from tests.contract.leases import FULL, put
 
@@ -117,4 +118,4 @@ def test_no_way_to_the_api_is_told_at_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
 
     with pytest.raises(InvalidRequest, match=r"no way to the Kubernetes API: .*KUBECONFIG"):
-        open_record("kubernetes", open_pool(f"loop:{tmp_path}", 1.0), "coordinator")
+        open_record("kubernetes", Nodes(dict))

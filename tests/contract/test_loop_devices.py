@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.loop_pool import LoopPool
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import MIB, Disk
 from csi.errors import DiskInUse
 from csi.files import opened
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.loop_only
 
 
 @pytest.fixture
-def pgdata(pool: Pool) -> Disk:
+def pgdata(pool: HostPool) -> Disk:
     return pool.create(Disk("pgdata", 64 * MIB))
 
 
-def test_a_device_that_the_host_made_is_used(pool: Pool, folder: Path, pgdata: Disk) -> None:
+def test_a_device_that_the_host_made_is_used(pool: HostPool, folder: Path, pgdata: Disk) -> None:
     by_hand = run("losetup", "--find", "--show", image_of(folder, pgdata.name)).strip()
 
     assert pool.attach("pgdata") == Path(by_hand)
@@ -35,7 +35,7 @@ def test_a_device_that_the_host_made_is_used(pool: Pool, folder: Path, pgdata: D
 
 
 def test_a_device_that_shows_another_disk_by_now_is_not_used(
-    pool: Pool, folder: Path, pgdata: Disk
+    pool: HostPool, folder: Path, pgdata: Disk
 ) -> None:
     former = pool.attach(pgdata.name)
     run("losetup", "--detach", former)
@@ -49,7 +49,7 @@ def test_a_device_that_shows_another_disk_by_now_is_not_used(
 
 @pytest.mark.parametrize("options", [["--read-only"], ["--offset", "4096"]], ids="".join)
 def test_a_device_that_shows_less_than_the_disk_is_not_used(
-    pool: Pool, folder: Path, pgdata: Disk, options: list[str]
+    pool: HostPool, folder: Path, pgdata: Disk, options: list[str]
 ) -> None:
     image = image_of(folder, pgdata.name)
     by_hand = run("losetup", *options, "--find", "--show", image).strip()
@@ -69,7 +69,7 @@ def test_a_file_has_one_device_however_many_attach_it(
     pools = [start() for _ in range(8)]
     together = threading.Barrier(8)
 
-    def attach(pool: Pool) -> Path:
+    def attach(pool: HostPool) -> Path:
         together.wait()
         return pool.attach(pgdata.name)
 
@@ -108,7 +108,7 @@ def test_disks_of_one_name_in_two_folders_are_two_disks(tmp_path: Path) -> None:
     pools[1].delete("pgdata")
 
 
-def test_nothing_of_its_former_file_stays_with_a_device(pool: Pool) -> None:
+def test_nothing_of_its_former_file_stays_with_a_device(pool: HostPool) -> None:
     pool.create(Disk("first", 8 * MIB, read_ahead_kib=4096))
     device = pool.attach("first")
     run("blockdev", "--setro", device)
@@ -122,7 +122,7 @@ def test_nothing_of_its_former_file_stays_with_a_device(pool: Pool) -> None:
     raw.write(again, 0, b"writable")
 
 
-def test_a_device_that_was_to_go_at_its_last_close_stays(pool: Pool, pgdata: Disk) -> None:
+def test_a_device_that_was_to_go_at_its_last_close_stays(pool: HostPool, pgdata: Disk) -> None:
     device = pool.attach(pgdata.name)
     with opened(device):
         run("losetup", "--detach", device)  # the kernel waits for the last one to close it
@@ -132,7 +132,7 @@ def test_a_device_that_was_to_go_at_its_last_close_stays(pool: Pool, pgdata: Dis
 
 
 def test_a_device_grows_with_a_file_that_a_killed_call_made_longer(
-    pool: Pool, folder: Path, pgdata: Disk
+    pool: HostPool, folder: Path, pgdata: Disk
 ) -> None:
     device = pool.attach(pgdata.name)
     os.truncate(image_of(folder, "pgdata"), 128 * MIB)
@@ -144,7 +144,7 @@ def test_a_device_grows_with_a_file_that_a_killed_call_made_longer(
 
 
 def test_a_device_is_published_somewhere_and_not_deleted(
-    pool: Pool, host: Host, tmp_path: Path, pgdata: Disk
+    pool: HostPool, host: Host, tmp_path: Path, pgdata: Disk
 ) -> None:
     target = tmp_path / "device"
     target.touch()

@@ -15,7 +15,7 @@ import pytest
 from controller import group_note, image_facts
 from controller.image_store import snapshot_store
 from controller.loop_pool import LoopPool
-from controller.pool import Pool
+from controller.pool import HostPool
 from csi.disk import GIB, MIB, Content, Disk, NewSnapshot, Snapshot, Source, SourceKind
 from csi.errors import Busy, Incompatible, InvalidRequest, PoolFull, Unavailable
 from csi.files import opened
@@ -30,7 +30,7 @@ PGDATA = Source(SourceKind.DISK, "pgdata")
 
 
 @pytest.fixture
-def pgdata(pool: Pool) -> Disk:
+def pgdata(pool: HostPool) -> Disk:
     return pool.create(Disk("pgdata", 64 * MIB))
 
 
@@ -78,7 +78,7 @@ def test_a_pool_whose_folder_is_gone_says_so(tmp_path: Path) -> None:
         pool.create(Disk("pgdata", MIB))
 
 
-def test_nobody_else_may_read_the_images(pool: Pool, folder: Path, pgdata: Disk) -> None:
+def test_nobody_else_may_read_the_images(pool: HostPool, folder: Path, pgdata: Disk) -> None:
     pool.create_snapshots([NewSnapshot("nightly", pgdata.name)])
 
     images = list(folder.rglob("*.img"))
@@ -86,7 +86,7 @@ def test_nobody_else_may_read_the_images(pool: Pool, folder: Path, pgdata: Disk)
     assert all(image.stat().st_mode & 0o077 == 0 for image in images)
 
 
-def test_disks_are_sparse(pool: Pool, folder: Path) -> None:
+def test_disks_are_sparse(pool: HostPool, folder: Path) -> None:
     pool.create(Disk("huge", 40 * GIB))
     raw.write(pool.attach("huge"), 39 * GIB, b"something")
 
@@ -96,7 +96,7 @@ def test_disks_are_sparse(pool: Pool, folder: Path) -> None:
     assert all(image.stat().st_blocks * 512 < MIB for image in folder.rglob("*.img"))
 
 
-def test_long_zeros_are_not_copied(pool: Pool, folder: Path, pgdata: Disk) -> None:
+def test_long_zeros_are_not_copied(pool: HostPool, folder: Path, pgdata: Disk) -> None:
     raw.write(pool.attach(pgdata.name), 0, b"\xab" * MIB + bytes(32 * MIB) + b"\xab" * MIB)
 
     pool.create(Disk("clone", 64 * MIB, source=PGDATA))
@@ -109,7 +109,7 @@ def test_long_zeros_are_not_copied(pool: Pool, folder: Path, pgdata: Disk) -> No
 
 
 def test_files_of_others_are_neither_listed_nor_touched(
-    pool: Pool, start: OpenPool, folder: Path, pgdata: Disk
+    pool: HostPool, start: OpenPool, folder: Path, pgdata: Disk
 ) -> None:
     image = image_of(folder, "pgdata")
     others = [folder / "disks" / "notes.txt", folder / "disks" / "disk-a.img", folder / "README"]
@@ -125,7 +125,7 @@ def test_files_of_others_are_neither_listed_nor_touched(
 
 @pytest.mark.parametrize("facts", [b"", b"{}", b"[]", b"not json", b'{"kind":"disk"}', b"\xff"])
 def test_an_image_without_sound_facts_is_not_taken_for_a_disk(
-    pool: Pool, folder: Path, pgdata: Disk, facts: bytes
+    pool: HostPool, folder: Path, pgdata: Disk, facts: bytes
 ) -> None:
     image = image_of(folder, pgdata.name)
     original = os.getxattr(image, image_facts.ATTRIBUTE)
@@ -143,7 +143,7 @@ def test_an_image_without_sound_facts_is_not_taken_for_a_disk(
 
 
 @pytest.fixture
-def scribble(pool: Pool, pgdata: Disk) -> Iterator[None]:
+def scribble(pool: HostPool, pgdata: Disk) -> Iterator[None]:
     """Somebody writes to the raw device of a disk all the time."""
     device = pool.attach(pgdata.name)
     raw.write(device, 0, b"\xab" * 16 * MIB)
@@ -163,14 +163,14 @@ def scribble(pool: Pool, pgdata: Disk) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("scribble")
-def test_a_raw_device_that_is_written_to_is_not_copied_piece_by_piece(pool: Pool) -> None:
+def test_a_raw_device_that_is_written_to_is_not_copied_piece_by_piece(pool: HostPool) -> None:
     with pytest.raises(Busy, match='disk "pgdata" is written to as a raw device'):
         pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
 
     assert pool.snapshots() == []
 
 
-def test_what_is_still_in_memory_of_a_raw_device_is_copied(pool: Pool, pgdata: Disk) -> None:
+def test_what_is_still_in_memory_of_a_raw_device_is_copied(pool: HostPool, pgdata: Disk) -> None:
     with opened(pool.attach(pgdata.name), os.O_RDWR) as fd:
         os.pwrite(fd, b"not synced", 0)
         pool.create(Disk("clone", 64 * MIB, source=PGDATA))
@@ -186,13 +186,13 @@ class TestReflinks:
         return "reflink"
 
     @pytest.mark.usefixtures("copying", "scribble")
-    def test_a_raw_device_that_is_written_to_is_copied_at_one_moment(self, pool: Pool) -> None:
+    def test_a_raw_device_that_is_written_to_is_copied_at_one_moment(self, pool: HostPool) -> None:
         (snapshot,) = pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
 
         assert snapshot.size == 64 * MIB
 
     @pytest.mark.usefixtures("copying")
-    def test_copies_take_no_room(self, pool: Pool, folder: Path) -> None:
+    def test_copies_take_no_room(self, pool: HostPool, folder: Path) -> None:
         pool.create(Disk("pgdata", 256 * MIB))
         raw.write(pool.attach("pgdata"), 0, b"\xab" * 128 * MIB)
         before = os.statvfs(folder)
@@ -251,7 +251,7 @@ def test_a_pool_is_as_large_as_its_filesystem_lets_it(small_pool: LoopPool) -> N
 
 
 def test_a_group_of_which_a_killed_driver_made_a_part_is_undone(
-    pool: Pool, folder: Path, pgdata: Disk
+    pool: HostPool, folder: Path, pgdata: Disk
 ) -> None:
     (older,) = pool.create_snapshots([NewSnapshot("older", pgdata.name)])
     program = (
@@ -281,7 +281,7 @@ def publish_half(folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_group_that_a_living_driver_is_making_is_left_alone(pool: Pool, folder: Path) -> None:
+def test_a_group_that_a_living_driver_is_making_is_left_alone(pool: HostPool, folder: Path) -> None:
     store = snapshot_store(folder / "snapshots")
     one = Snapshot("1", "pgdata", 0, 0, "group")
     with store.draft() as draft:
@@ -294,7 +294,7 @@ def test_a_group_that_a_living_driver_is_making_is_left_alone(pool: Pool, folder
 
 
 def test_a_group_that_fails_half_way_is_undone_at_once(
-    pool: Pool, folder: Path, pgdata: Disk
+    pool: HostPool, folder: Path, pgdata: Disk
 ) -> None:
     pool.create(Disk("wal", 8 * MIB))
     planted = snapshot_store(folder / "snapshots").path("2")
@@ -308,7 +308,7 @@ def test_a_group_that_fails_half_way_is_undone_at_once(
 
 
 def test_facts_of_a_later_version_do_not_confuse_this_one(
-    pool: Pool, folder: Path, pgdata: Disk
+    pool: HostPool, folder: Path, pgdata: Disk
 ) -> None:
     image = image_of(folder, pgdata.name)
     facts = os.getxattr(image, image_facts.ATTRIBUTE)

@@ -5,6 +5,7 @@ import pytest
 from controller.groups import GroupControllerService
 from controller.leases import Leases
 from controller.metadata import SnapshotMetadataService
+from controller.nodes import Nodes
 from controller.service import ControllerService
 from tests.unit.controller.asking import NODE
 from tests.unit.controller.memory_leases import Clock, MemoryLeaseStore
@@ -28,14 +29,14 @@ def leases(clock: Clock) -> Leases:
 
 @pytest.fixture
 def controller(pool: MemoryPool, leases: Leases) -> ControllerService:
-    return ControllerService(pool, leases, NODE)
+    return ControllerService(Nodes.single(NODE, pool), leases)
 
 
 @pytest.fixture
 def groups(pool: MemoryPool) -> GroupControllerService:
-    return GroupControllerService(pool, NODE)
+    return GroupControllerService(Nodes.single(NODE, pool))
 
 
 @pytest.fixture
 def metadata(pool: MemoryPool) -> SnapshotMetadataService:
-    return SnapshotMetadataService(pool)
+    return SnapshotMetadataService(Nodes.single(NODE, pool))

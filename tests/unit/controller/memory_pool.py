@@ -23,6 +23,7 @@ from csi.errors import (
     disk_not_found,
     snapshot_not_found,
 )
+from node import superblock
 
 GRANULARITY = 4 * MIB
 BLOCK = 64 << 10
@@ -197,6 +198,9 @@ class MemoryPool:
 
     def device(self, name: str) -> Path | None:
         return self.devices.get(name)
+
+    def has_lost_filesystem(self, name: str) -> bool:
+        return superblock.is_missing(self.device(name), self.get(name).filesystem)
 
     def detach(self, name: str) -> None:
         pass

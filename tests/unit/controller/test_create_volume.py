@@ -297,7 +297,7 @@ def test_only_requisite_topologies_are_a_must(controller: ControllerService) -> 
     )
 
     assert sentence == (
-        'disk "pgdata" can only be on node "coordinator", where the pool is, '
+        'disk "pgdata" can only be on node "coordinator", where the pools are, '
         "and no requisite topology has it"
     )
 

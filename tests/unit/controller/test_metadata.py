@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from controller.leases import Leases
 from controller.metadata import TUPLES, SnapshotMetadataService
+from controller.nodes import Nodes
 from controller.service import ControllerService
 from csi.disk import GIB, Extent
 from csi.errors import InvalidRequest, OutOfRange
@@ -153,11 +154,11 @@ def test_an_interrupted_stream_is_continued_without_loss(
     blocks: set[int], limit: int, stop: int
 ) -> None:
     pool = MemoryPool()
-    controller = ControllerService(pool, Leases(MemoryLeaseStore()), NODE)
+    controller = ControllerService(Nodes.single(NODE, pool), Leases(MemoryLeaseStore()))
     ask(controller.CreateVolume, create("d", capacity_range=between(GIB)))
     pool.write("d", *blocks)
     ask(controller.CreateSnapshot, snapshot("s", "d"))
-    metadata = SnapshotMetadataService(pool)
+    metadata = SnapshotMetadataService(Nodes.single(NODE, pool))
     whole = ranges(read(metadata.GetMetadataAllocated, ALLOCATED(snapshot_id="s")))
 
     received = whole[:stop]
