@@ -11,4 +11,6 @@ from tests.lvm.vm import ROOT
 def go_program(name: str) -> Path:
     """The path of a program; builds it first when the cache has none, which takes minutes."""
     script = ROOT / "scripts" / "go-program"
-    return Path(subprocess.run([script, name], stdout=subprocess.PIPE, check=True, text=True).stdout.strip())
+    return Path(
+        subprocess.run([script, name], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    )
