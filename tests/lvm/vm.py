@@ -47,7 +47,9 @@ def usable_cpus() -> list[int]:
 class Vm:
     """A VM that runs one shell command and switches itself off; leaving the `with` kills it.
 
-    `folder` keeps the console's log and `share`, which the VM sees as /run/share.
+    `folder` keeps the console's log and `share`, which the VM sees as /run/share. With `tap`, the
+    name of a tap device, it has a network card eth0. `starter` is a command that starts another
+    one, for a VM that is to run in a network namespace.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Vm:
         disks: Sequence[Path] = (),
         memory: str = "1G",
         cpu: int | None = None,
+        tap: str | None = None,
+        starter: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self.share = folder / "share"
@@ -67,13 +71,17 @@ class Vm:
         (self.share / "command").write_text(f"cd {shlex.quote(str(ROOT))}\n{command}\n")
         with self.console_log.open("wb") as console:
             self._process = subprocess.Popen(
-                [*_cage(usable_cpus()[0] if cpu is None else cpu), *self._kernel(disks, memory)],
+                [
+                    *starter,
+                    *_cage(usable_cpus()[0] if cpu is None else cpu),
+                    *self._kernel(disks, memory, tap),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
             )
 
-    def _kernel(self, disks: Sequence[Path], memory: str) -> list[str]:
+    def _kernel(self, disks: Sequence[Path], memory: str, tap: str | None) -> list[str]:
         return [
             "linux.uml",
             f"mem={memory}",
@@ -84,6 +92,7 @@ class Vm:
             f"uml_dir={self._folder}",
             *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
             *(f"ubd{number}={image}" for number, image in enumerate(disks)),
+            *([f"eth0=tuntap,{tap}"] if tap else []),
             f"init={_INIT}",
             f"share={self.share}",
         ]

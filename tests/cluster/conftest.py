@@ -1,0 +1,82 @@
+"""The real cluster that all tests of this folder share."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import images
+from tests.cluster.apps import Apps
+from tests.cluster.cluster import Cluster
+from tests.cluster.driver import Driver
+from tests.cluster.node import Node
+from tests.cluster.snapshots import install_snapshots
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A cluster beside the VMs with real LVM would have a fraction of a CPU for each node."""
+    for item in items:
+        if "kubernetes" in getattr(item, "fixturenames", ()):
+            item.add_marker("alone")
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with one node. Tests leave it as they find it: nodes on, the API server up."""
+    with Cluster(tmp_path_factory.mktemp("kubernetes")) as cluster:
+        yield cluster.up()
+
+
+@pytest.fixture(scope="session")
+def node(kubernetes: Cluster) -> Node:
+    """The cluster's first node."""
+    return kubernetes.nodes[0]
+
+
+@pytest.fixture(scope="session")
+def second_node(kubernetes: Cluster) -> Node:
+    """One more node, from the first test on that asks for it."""
+    return kubernetes.add_node()
+
+
+@pytest.fixture(scope="session")
+def driver_image(kubernetes: Cluster) -> str:
+    """The name of the driver's image, which all nodes have, built from the Dockerfile."""
+    kubernetes.load(images.driver())
+    return images.DRIVER
+
+
+@pytest.fixture(scope="session")
+def snapshots(kubernetes: Cluster) -> None:
+    """The cluster has the snapshot CRDs and snapshot-controller."""
+    install_snapshots(kubernetes)
+
+
+@pytest.fixture(scope="session")
+def driver(
+    kubernetes: Cluster,
+    node: Node,
+    driver_image: str,  # noqa: ARG001 - the nodes have it
+    snapshots: None,  # noqa: ARG001 - installed
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Driver:
+    """The driver, installed on the LVM pool of the first node."""
+    driver = Driver(kubernetes, tmp_path_factory.mktemp("my-cluster"))
+    driver.install(node, "lvm")
+    return driver
+
+
+@pytest.fixture
+def apps(kubernetes: Cluster, namespace: str) -> Apps:
+    """A user's view of a namespace of its own."""
+    return Apps(kubernetes, namespace)
+
+
+@pytest.fixture
+def namespace(kubernetes: Cluster) -> Iterator[str]:
+    """A namespace of its own for a test; all in it is deleted with it."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    kubernetes.kubectl("create", "namespace", name)
+    yield name
+    kubernetes.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,65 @@
+"""The driver as its operator installs it, and what he sees of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.node import Node
+from tests.lvm.vm import ROOT
+
+NAMESPACE = "miren-system"
+LABEL = "disk.miren.dev/coordinator=true"
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+
+
+class Driver:
+    """The driver in a cluster whose nodes have its image."""
+
+    def __init__(self, kubernetes: Cluster, folder: Path) -> None:
+        """Args: folder: an empty one, for the operator's kustomization."""
+        self._kubernetes = kubernetes
+        self._folder = folder
+
+    def install(self, coordinator: Node, overlay: str) -> None:
+        """Follow docs/install.md: with an overlay, and the component for snapshots."""
+        self._kubernetes.kubectl("label", "--overwrite", "node", coordinator.name, LABEL)
+        parts = {
+            "resources": [self._relative(f"overlays/{overlay}")],
+            "components": [self._relative("components/snapshots")],
+        }
+        (self._folder / "kustomization.yaml").write_text(json.dumps(parts))
+        self._kubernetes.apply(self._folder)
+        self.ready()
+
+    def _relative(self, part: str) -> str:
+        # kustomize takes no absolute paths.
+        up = "/".join(".." for _ in self._folder.resolve().parts[1:])
+        return up + str(MANIFESTS / part)
+
+    def ready(self, within: float = 120) -> None:
+        """Wait until both plugins are up to date and ready."""
+        for what in ("deployment/miren-csi-controller", "daemonset/miren-csi-node"):
+            self.kubectl("rollout", "status", what, f"--timeout={within:g}s")
+
+    def kubectl(self, *words: str) -> str:
+        """kubectl in the driver's namespace."""
+        return self._kubernetes.kubectl("--namespace", NAMESPACE, *words)
+
+    def pod(self, component: str) -> str:
+        """The name of the `controller` or the `node` pod; the first when there are several."""
+        labels = f"app.kubernetes.io/name=miren-csi,app.kubernetes.io/component={component}"
+        name = "jsonpath={.items[0].metadata.name}"
+        return self.kubectl("get", "pods", "--selector", labels, "--output", name)
+
+    def lease(self, volume: str) -> dict[str, Any]:
+        """The Lease object of a PV's disk."""
+        return self._kubernetes.get("lease", volume, namespace=NAMESPACE)
+
+    def holder(self, volume: str) -> str:
+        """Who holds a PV's disk; empty when nobody does."""
+        return str(self.lease(volume)["spec"].get("holderIdentity") or "")
+
+    def state(self, volume: str) -> str:
+        """How the lease stands: bound, released, pending or failed."""
+        return str(self.lease(volume)["metadata"]["labels"]["disk.miren.dev/state"])

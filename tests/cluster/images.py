@@ -1,0 +1,92 @@
+"""The container images of the tests, each an archive that is built once and kept.
+
+They carry the names under which the world knows them, so manifests need no change for the tests.
+The cache is MIREN_CSI_CACHE, by default ~/.cache/miren-csi, in its folder `images`.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cluster import driver_image
+from tests.cluster.image_archive import Recipe, write_archive
+from tests.cluster.programs import go_program
+
+SIDECARS: Mapping[str, str] = {
+    "csi-provisioner": "v6.4.0",
+    "csi-attacher": "v4.13.0",
+    "csi-resizer": "v2.3.0",
+    "csi-snapshotter": "v8.7.0",
+    "snapshot-controller": "v8.7.0",
+}
+BUSYBOX = "docker.io/library/busybox:1.35"
+"""The image of the tests' own pods; in a manifest `busybox:1.35` will do."""
+DRIVER = driver_image.reference()
+PAUSE = "registry.k8s.io/pause:3.6"
+
+
+def cache() -> Path:
+    """Where images are kept."""
+    folder = Path(os.environ.get("MIREN_CSI_CACHE") or Path.home() / ".cache/miren-csi")
+    return folder / "images"
+
+
+def busybox() -> Path:
+    """The archive of an image with a shell and all of busybox's commands."""
+    program = Path("/bin/busybox")
+    listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, check=True, text=True)
+    commands = sorted(set(listed.stdout.split()) - {"busybox"})
+    return _archive(
+        Recipe(
+            BUSYBOX,
+            entrypoint=(),
+            files={"/bin/busybox": program},
+            links={f"/bin/{command}": "busybox" for command in commands},
+            folders=("/tmp", "/root"),
+            texts={"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "/etc/group": "root:x:0:\n"},
+        )
+    )
+
+
+def pause() -> Path:
+    """The archive of the image that holds a pod's namespaces."""
+    program = Path("/bin/busybox")
+    sleep = ("/busybox", "sleep", "2147483647")
+    return _archive(Recipe(PAUSE, entrypoint=sleep, files={"/busybox": program}))
+
+
+def sidecar(name: str) -> Path:
+    """The archive of one of SIDECARS."""
+    program = go_program(name)
+    reference = f"registry.k8s.io/sig-storage/{name}:{SIDECARS[name]}"
+    return _archive(Recipe(reference, entrypoint=(f"/{name}",), files={f"/{name}": program}))
+
+
+def _archive(recipe: Recipe) -> Path:
+    sizes = {place: source.stat().st_size for place, source in recipe.files.items()}
+    facts = (
+        repr((recipe, sizes)).encode() + Path(__file__).with_name("image_archive.py").read_bytes()
+    )
+    name = recipe.reference.rpartition("/")[2].replace(":", "-")
+    path = cache() / f"{name}-{hashlib.sha256(facts).hexdigest()[:16]}.tar"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_archive(recipe, path)
+    return path
+
+
+def driver() -> Path:
+    """The archive of the driver's image, built from the Dockerfile as it is now."""
+    return driver_image.DriverImage(cache()).archive()
+
+
+def usual() -> list[Path]:
+    """The archives of all images but the driver's: what every node has."""
+    return [pause(), busybox(), *(sidecar(name) for name in SIDECARS)]
+
+
+if __name__ == "__main__":
+    for archive in (*usual(), driver()):
+        print(archive)

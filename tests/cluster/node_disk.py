@@ -1,0 +1,65 @@
+"""Disks for nodes' /var that hold images already, each made once and kept."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lvm.vm import ROOT, make_image, run
+
+_SIZE = 12 << 30
+_RECIPE = [Path(__file__).with_name(name) for name in ("node-fill", "node-containers")]
+
+
+class NodeDisks:
+    """Makes disks, with the help of a cache folder."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+
+    def make(self, path: Path, archives: Sequence[Path]) -> None:
+        """Make a disk that holds these images; their files' names must tell their content."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        facts = b"".join(file.read_bytes() for file in _RECIPE) + repr(sorted(archives)).encode()
+        full = self._cache / f"node-{hashlib.sha256(facts).hexdigest()[:16]}.img"
+        with (self._cache / "node.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not full.exists():
+                for old in self._cache.glob("node-*.img"):
+                    old.unlink()
+                _fill(full, archives)
+            # Holes stay holes; with reflinks, where there are any, it costs nothing at all.
+            copy = ("cp", "--reflink=auto", "--sparse=auto")
+            subprocess.run([*copy, full, path], check=True)
+
+
+def link_or_copy(archives: Sequence[Path], folder: Path) -> None:
+    """Put images' archives into a node's share."""
+    for archive in archives:
+        place = folder / archive.name
+        try:
+            place.hardlink_to(archive)
+        except FileExistsError:
+            continue
+        except OSError:  # another filesystem
+            shutil.copy(archive, place)
+
+
+def _fill(path: Path, archives: Sequence[Path]) -> None:
+    print(f"making a node's disk with {len(archives)} images", file=sys.stderr)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    make_image(new, _SIZE)
+    with tempfile.TemporaryDirectory(prefix="miren-csi-node-") as folder:
+        images = Path(folder) / "share" / "images"
+        images.mkdir(parents=True)
+        link_or_copy(archives, images)
+        script = ROOT / "tests" / "cluster" / "node-fill"
+        outcome = run(Path(folder), f"{script} /dev/ubda", disks=[new], timeout=300)
+        if outcome.status != 0:
+            raise AssertionError(f"a node's disk was not filled:\n{outcome.console}")
+    new.rename(path)

@@ -1,0 +1,190 @@
+"""The cluster that the other tests of this folder stand on."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.audit import WRITES
+from tests.cluster.cluster import Cluster
+from tests.cluster.kubectl import KubectlError
+from tests.cluster.node import Node
+from tests.cluster.waiting import wait_until
+from tests.lvm.vm import VmError
+
+_CLOCK = """
+apiVersion: v1
+kind: Pod
+metadata: {name: clock}
+spec:
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: notes, hostPath: {path: /var/lib/notes, type: DirectoryOrCreate}}]
+  containers:
+    - name: clock
+      image: busybox:1.35
+      command: [sh, -c, 'date +%s >>/notes/starts; sync; cat /notes/starts; exec sleep 1000000']
+      volumeMounts: [{name: notes, mountPath: /notes}]
+"""
+
+
+@contextmanager
+def clock(kubernetes: Cluster, node: Node) -> Iterator[None]:
+    """A pod that writes down, on its node's disk, whenever it starts."""
+    kubernetes.apply(_CLOCK)
+    try:
+        kubernetes.wait("pod/clock", "condition=Ready")
+        yield
+    finally:
+        kubernetes.kubectl("delete", "pod", "clock", "--now")
+        node.run("rm -r /var/lib/notes")
+
+
+def test_a_node_is_ready_and_has_a_thin_pool(kubernetes: Cluster, node: Node) -> None:
+    (ready,) = (
+        condition["status"]
+        for condition in kubernetes.get("node", node.name)["status"]["conditions"]
+        if condition["type"] == "Ready"
+    )
+    assert ready == "True"
+    assert "thin,pool" in node.run("lvs --noheadings -o lv_layout miren/pool")
+
+
+def test_a_command_on_a_node_tells_its_output_and_status(node: Node) -> None:
+    outcome = node.try_to_run("echo out; echo err >&2; exit 7")
+
+    assert outcome.status == 7
+    assert outcome.console == "out\nerr\n"
+    with pytest.raises(AssertionError, match="status 7"):
+        node.run("exit 7")
+
+
+def test_a_pod_runs_and_its_log_is_read(kubernetes: Cluster, node: Node) -> None:
+    with clock(kubernetes, node):
+        assert _starts(kubernetes) == 1
+        assert kubernetes.kubectl("exec", "clock", "--", "hostname") == "clock\n"
+
+
+def test_a_node_survives_a_power_cut(kubernetes: Cluster, node: Node) -> None:
+    with clock(kubernetes, node):
+        node.cut_power()
+        kubernetes.boot(node)
+
+        kubernetes.wait("pod/clock", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+        kubernetes.wait("pod/clock", "condition=Ready")
+        assert _starts(kubernetes) == 2
+    assert "twi-a" in node.run("lvs --noheadings -o lv_attr miren/pool")
+
+
+@pytest.mark.parametrize("service", ["kubelet", "containerd"])
+def test_a_killed_service_comes_back_and_leaves_pods_alone(
+    kubernetes: Cluster, node: Node, service: str
+) -> None:
+    pid = f"cat /run/{service}.pid"
+    with clock(kubernetes, node):
+        before = node.run(pid)
+        node.kill(service)
+        wait_until(lambda: node.run(pid) != before, f"{service} is started again", within=30)
+        wait_until(lambda: _starts(kubernetes), "the pod's log can be read again", within=60)
+        assert _starts(kubernetes) == 1
+
+
+def _starts(kubernetes: Cluster) -> int:
+    """How often the clock has started, as its log says; 0 when the log cannot be read."""
+    try:
+        log = kubernetes.kubectl("logs", "clock").split()
+    except KubectlError:
+        return 0
+    return len(log) if all(word.isdecimal() for word in log) else 0
+
+
+def test_what_was_stored_outlives_the_api_server(kubernetes: Cluster) -> None:
+    kubernetes.kubectl("create", "configmap", "kept")
+    kubernetes.control_plane.api_server.kill()
+    with pytest.raises(KubectlError, match="refused"):
+        kubernetes.kubectl("get", "configmap", "kept")
+
+    kubernetes.control_plane.start_api_server()
+
+    kubernetes.kubectl("delete", "configmap", "kept")
+
+
+def test_a_user_may_do_only_what_rbac_says(kubernetes: Cluster, namespace: str) -> None:
+    alice = kubernetes.as_user("alice")
+    binding = ("create", "rolebinding", "alice", "--clusterrole=view", "--user=alice")
+    kubernetes.kubectl(*binding, "--namespace", namespace)
+
+    assert alice("get", "pods", "--namespace", namespace) == ""
+    with pytest.raises(KubectlError, match='User "alice" cannot list resource "pods"'):
+        alice("get", "pods")
+
+
+def test_the_audit_log_tells_who_did_what(kubernetes: Cluster, namespace: str) -> None:
+    log = kubernetes.control_plane.audit_log
+    before = log.size
+    kubernetes.kubectl("create", "configmap", "noted", "--namespace", namespace)
+
+    (request,) = (
+        request
+        for request in log.requests(since=before, user="admin")
+        if request.verb in WRITES and request.namespace == namespace
+    )
+    assert (request.verb, request.resource, request.name) == ("create", "configmaps", "noted")
+    assert request.status == 201
+
+
+def test_pods_reach_each_other_and_the_api_server(
+    kubernetes: Cluster, node: Node, second_node: Node, namespace: str
+) -> None:
+    kubernetes.apply(_pod("server", namespace, node, "exec httpd -f -p 8080 -h /etc"))
+    kubernetes.wait("pod/server", "condition=Ready", namespace=namespace)
+    address = kubernetes.get("pod", "server", namespace=namespace)["status"]["podIP"]
+    asking = (
+        f"wget -q -O - http://{address}:8080/group; nc -w 5 10.96.0.1 443 </dev/null && echo up"
+    )
+    kubernetes.apply(_pod("client", namespace, second_node, asking))
+
+    done = "jsonpath={.status.phase}=Succeeded"
+    kubernetes.wait("pod/client", done, namespace=namespace)
+    log = kubernetes.kubectl("logs", "client", "--namespace", namespace)
+    assert log.splitlines() == ["root:x:0:", "up"]
+
+
+def _pod(name: str, namespace: str, node: Node, command: str) -> str:
+    container = {"name": "main", "image": "busybox:1.35", "command": ["sh", "-c", command]}
+    spec = {
+        "nodeName": node.name,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "containers": [container],
+    }
+    metadata = {"name": name, "namespace": namespace}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tar"
+    broken.write_text("no image")
+    folder = tmp_path / "failing"
+    cluster = Cluster(folder)
+    assert _processes_of(folder, cluster)
+
+    with pytest.raises(VmError, match="node-1 has stopped"):
+        cluster.up(archives=[broken])
+
+    assert _processes_of(folder, cluster) == []
+    assert list(folder.rglob("*.img")) == []
+
+
+def _processes_of(folder: Path, cluster: Cluster) -> list[str]:
+    """Processes that have to do with a folder, or are in its cluster's network namespace."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_text()
+            network = str((process / "ns" / "net").readlink())
+            if str(folder) in command or network == cluster.network.identity:
+                found.append(command)
+    return found
