@@ -49,7 +49,10 @@ class PoolServer:
             [(keys.key, keys.certificate)], keys.certificate, require_client_auth=True
         )
         try:
-            self.port = self._server.add_secure_port(str(address), credentials)
+            everywhere = Address("::", address.port)  # gRPC takes it for IPv4 as well
+            self.port = self._server.add_secure_port(
+                str(address if address.host else everywhere), credentials
+            )
         except RuntimeError as error:
             raise InvalidRequest(f"cannot serve the pool at {address}: {error}") from error
 
