@@ -4,7 +4,7 @@ It is its own authority: no other certificate is trusted, so nothing is gained b
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from csi import programs
@@ -25,7 +25,7 @@ class KeyPair:
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
 
 
 def read(folder: Path) -> KeyPair:
