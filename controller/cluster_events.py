@@ -52,7 +52,7 @@ class Events:
         name = f"{about.name[:200]}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
         try:
             self._write(name, kind, about, (reason, message), count + 1)
-        except DiskError as error:
+        except (Conflict, DiskError) as error:
             log.warning("cannot tell %s %s: %s (%s)", kind, about, message, error)
 
     def _write(

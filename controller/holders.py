@@ -65,6 +65,8 @@ class PodHolders:
         if holder.startswith(NODE):
             return bool(self._users(disk, node))
         namespace, _, name = holder.partition("/")
+        if not name:
+            return False  # somebody else wrote it
         try:
             pod = workloads.pod_of(self._api.get(f"/api/v1/namespaces/{namespace}/pods/{name}"))
         except NotFound:

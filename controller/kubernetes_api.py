@@ -25,6 +25,8 @@ _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _PAGE = "500"
 
+BOOKMARK = "BOOKMARK"
+
 Object = dict[str, Any]
 
 
@@ -82,7 +84,10 @@ class KubernetesApi:
         asked = {**(query or {}), "limit": _PAGE}
         items: builtins.list[Object] = []
         while True:
-            page = self.get(path, asked)
+            try:
+                page = self.get(path, asked)
+            except Gone as error:
+                raise Unavailable(f"{path} changed while it was listed; try again") from error
             items += page["items"]
             token = page["metadata"].get("continue")
             if not token:
@@ -91,6 +96,8 @@ class KubernetesApi:
 
     def watch(self, path: str, version: str) -> Iterator[tuple[str, Object]]:
         """Yield the changes of a collection since `version`: ADDED, MODIFIED or DELETED, and what.
+
+        A BOOKMARK changes nothing: its object has only the version from which to go on.
 
         It ends whenever the server likes, normally after minutes. Raises Gone when it has
         forgotten that version, Unavailable.
@@ -109,7 +116,7 @@ class KubernetesApi:
                 event = _parsed(line)
                 if event.get("type") == "ERROR":
                     raise self._lost(event["object"], path)
-                if event.get("type") != "BOOKMARK" and "object" in event:
+                if "object" in event:
                     yield event["type"], event["object"]
         except urllib3.exceptions.HTTPError as error:
             raise self._away(str(error)) from error

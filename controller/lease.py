@@ -158,7 +158,7 @@ def renew(lease: Lease | None, holder: str, now: datetime) -> Lease | None:
 def refusal(lease: Lease, claim: Claim, now: datetime) -> DiskError | None:
     """Return why a claim has to wait or waited too long, None when it got the lease."""
     mine = next((one for one in lease.waiting if one.holder == claim.holder), None)
-    if mine is None:
+    if mine is None or not lease.holder:
         return None
     told = f'disk "{lease.disk}" is {lease.held(now)}'
     timeout = format_duration(mine.timeout)

@@ -4,6 +4,7 @@ The node's kubelet and the attach-detach controller keep a volume attached when 
 before it was detached: then nobody calls ControllerPublishVolume for that pod.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,9 @@ from controller.leases import Leases
 from controller.parameters import Attributes
 from controller.workloads import Pod, Volume
 from csi.disk import DEFAULT_LEASE_TIMEOUT
-from csi.errors import InvalidRequest, LeaseExpired, LeaseHeld
+from csi.errors import DiskError, InvalidRequest, LeaseExpired, LeaseHeld
+
+log = logging.getLogger(__name__)
 
 RENEWALS = timedelta(seconds=10)
 """One lease is renewed so often, whichever was for longest not: 6 writes a minute at most."""
@@ -52,23 +55,27 @@ class LeaseCare:
         self._events = events
 
     def look(self, volumes: Iterable[Volume], pods: Sequence[Pod], now: datetime) -> None:
-        """Do what is due; raises Unavailable when the leases cannot be read or written."""
-        by_disk = {volume.disk: volume for volume in volumes}
+        """Do what is due; raises Unavailable when the leases cannot be read."""
+        # Of several volumes of a disk the one that is bound counts.
+        by_disk = {one.disk: one for one in sorted(volumes, key=_rank)}
         known = {str(pod.reference) for pod in pods}
-        uses = []
+        held = []
         for lease in self._leases.list():
-            if gone := _gone(lease, known, now):
-                self._leases.stop_waiting(lease.disk, gone)
-            volume = by_disk.get(lease.disk)
-            if volume is None or volume.claim is None or not lease.holder or lease.shared:
-                continue
-            uses.append(_Use(lease, volume, workloads.users(pods, volume.claim)))
-        for use in uses:
-            if use.holder is None:
-                self._pass_on(use)
-            else:
-                self._tell_waiting(use, now)
-        self._renew([use.lease for use in uses if use.holder], now)
+            try:
+                if gone := _gone(lease, known, now):
+                    self._leases.stop_waiting(lease.disk, gone)
+                volume = by_disk.get(lease.disk)
+                if volume is None or volume.claim is None or not lease.holder or lease.shared:
+                    continue
+                use = _Use(lease, volume, workloads.users(pods, volume.claim))
+                if use.holder is None:
+                    self._pass_on(use)
+                else:
+                    self._tell_waiting(use, now)
+                    held.append(lease)
+            except DiskError as error:
+                log.warning('the lease of disk "%s" is looked at later: %s', lease.disk, error)
+        self._renew(held, now)
 
     def _pass_on(self, use: _Use) -> None:
         """Let the next pod hold what a pod held that is gone, while the node keeps the volume."""
@@ -102,11 +109,15 @@ class LeaseCare:
                 tell("PersistentVolumeClaim", owner, reason, str(refusal), topic=topic)
 
     def _renew(self, held: Sequence[Lease], now: datetime) -> None:
-        due = [lease for lease in held if lease.renew_time and now - lease.renew_time >= RENEWALS]
-        latest = max((lease.renew_time for lease in held if lease.renew_time), default=now)
-        if due and now - latest >= RENEWALS:
-            oldest = min(due, key=lambda lease: lease.renew_time or now)
-            self._leases.renew(oldest.disk, oldest.holder)
+        times = {lease.disk: lease.renew_time or now for lease in held}
+        if any(timedelta(0) <= now - time < RENEWALS for time in times.values()) or not held:
+            return
+        oldest = min(held, key=lambda lease: times[lease.disk])
+        self._leases.renew(oldest.disk, oldest.holder)
+
+
+def _rank(volume: Volume) -> tuple[bool, bool]:
+    return volume.claim is not None, volume.phase == "Bound"
 
 
 def _gone(lease: Lease, pods: Collection[str], now: datetime) -> set[str]:

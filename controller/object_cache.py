@@ -10,13 +10,16 @@ import logging
 import threading
 from collections.abc import Callable
 
-from controller.kubernetes_api import Gone, KubernetesApi, Object
+from controller.kubernetes_api import BOOKMARK, Gone, KubernetesApi, Object
 from csi.errors import DiskError
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 5.0
 """Seconds before the server is asked again after it failed."""
+
+_BREATH = 0.1
+"""Seconds between two watches, should they end at once."""
 
 Trim = Callable[[Object], Object | None]
 
@@ -59,10 +62,14 @@ class ObjectCache:
         while not stop.is_set():
             try:
                 self._follow(stop)
-            except Gone:
-                continue
+            except Gone as error:
+                log.debug("%s is listed anew: %s", self._path, error)
+                stop.wait(_BREATH)
             except DiskError as error:
                 log.warning("cannot follow %s: %s", self._path, error)
+                stop.wait(_PAUSE)
+            except Exception:
+                log.exception("a mistake in following %s", self._path)
                 stop.wait(_PAUSE)
 
     def _follow(self, stop: threading.Event) -> None:
@@ -75,8 +82,12 @@ class ObjectCache:
         while not stop.is_set():
             for what, found in self._api.watch(self._path, version):
                 version = found["metadata"]["resourceVersion"]
-                self._change(what, found)
-                self._tell()
+                if what != BOOKMARK:
+                    self._change(what, found)
+                    self._tell()
+                if stop.is_set():
+                    return
+            stop.wait(_BREATH)
 
     def _change(self, what: str, found: Object) -> None:
         kept = None if what == "DELETED" else self._trim(found)

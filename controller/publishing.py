@@ -147,7 +147,7 @@ class Publishing:
             self._leases.acquire(claim)
         except (LeaseHeld, LeaseExpired):
             lease = self._leases.get(claim.disk)
-            holder = lease.holder if lease else ""
+            holder = lease.holder if lease and not lease.shared else ""
             if not holder or not self._holders.is_gone(holder, claim.disk, claim.node):
                 raise
             log.info(

@@ -80,9 +80,11 @@ class Mirror:
         for volume in volumes:
             if volume.deleting or local_id.is_local(volume.disk):
                 continue
-            yield from _claimed(volume, held, _asking(volume.name, claims))
+            settled = [*_claimed(volume, held, _asking(volume.name, claims))]
+            yield from settled
             if volume.disk in existing:
-                yield from _sized(volume, existing[volume.disk], held)
+                if not any(isinstance(change, Correct) for change in settled):
+                    yield from _sized(volume, existing[volume.disk], held)
             elif volume.claim in held and SIZE not in volume.attributes:
                 yield Tell(held[volume.claim], "DiskNotFound", _unknown(volume.disk))
             elif volume.is_mirror and volume.claim not in held:
@@ -92,7 +94,9 @@ class Mirror:
         asking = _provisioned_for(disk.name, claims)
         if asking is not None and not asking.volume:
             return  # external-provisioner is about to make it
-        bound = asking or next(iter(_asking(object_name(disk.name), claims)), None)
+        # Who had it comes before who waits for it.
+        others = sorted(_asking(object_name(disk.name), claims), key=_is_pending)
+        bound = asking or next(iter(others), None)
         reference = bound.reference if bound else self._home(disk)
         yield Make(disk.name, self._volume(disk, reference, bound).manifest())
 
@@ -130,31 +134,39 @@ def _claimed(
     volume: Volume, held: Mapping[Reference, VolumeClaim], asking: Sequence[VolumeClaim]
 ) -> Iterator[Change]:
     """Yield what makes a volume go to the next claim that asks for it by name."""
-    owner = held.get(volume.claim) if volume.claim else None
-    others = [claim for claim in asking if claim.reference != volume.claim]
-    if owner is not None and not _is_recreated(volume, owner):
-        for claim in others:
-            if claim.phase == "Pending":
-                yield Tell(claim, "DiskClaimed", _taken(volume, owner.reference))
+    claim = volume.claim
+    if claim is None:
         return
-    if volume.reclaim != "Retain" or volume.claim is None:
+    named = held.get(claim)
+    # A claim of that name may be another one by now, or have another volume.
+    owner = named if named and named.volume in {"", volume.name} else None
+    waiting = [one for one in asking if _is_pending(one) and one.reference != claim]
+    if owner and claim.uid in {"", owner.reference.uid}:
+        lost = owner.phase == "Lost" and owner.volume == volume.name
+        if lost and not claim.uid and volume.reclaim == "Retain":
+            yield _reserve(volume, owner.reference, owner.reference.uid)
+        for one in waiting:
+            yield Tell(one, "DiskClaimed", _taken(volume, owner.reference))
         return
-    # What was made for one claim of one namespace goes to no other namespace.
-    heirs = [] if _PROVISIONED.fullmatch(volume.disk) else others
-    heir = owner or next(iter(heirs), None)
-    reference = heir.reference if heir else volume.claim
-    if volume.phase == "Released" or (heir and reference != volume.claim):
-        ref = {"namespace": reference.namespace, "name": reference.name}
-        cleared = {"uid": None, "resourceVersion": None}
-        yield Correct(
-            volume, {"spec": {"claimRef": {**ref, **cleared}}}, f"free for claim {reference}"
-        )
+    # The claim may be newer than the list of claims: only the binder says that it is gone.
+    if volume.reclaim != "Retain" or (claim.uid and volume.phase != "Released"):
+        return
+    if _PROVISIONED.fullmatch(volume.disk):  # made for one claim of one namespace, it stays there
+        waiting = [one for one in waiting if one.reference.namespace == claim.namespace]
+    heir = owner or next(iter(waiting), None)
+    if heir or volume.phase == "Released":
+        yield _reserve(volume, heir.reference if heir else claim, None)
 
 
-def _is_recreated(volume: Volume, owner: VolumeClaim) -> bool:
-    """Whether the volume was bound to an earlier claim of the same name."""
-    bound = volume.claim.uid if volume.claim else ""
-    return bool(bound) and bound != owner.reference.uid
+def _reserve(volume: Volume, claim: Reference, uid: str | None) -> Correct:
+    """Return the change after which a volume is for a claim, and for that very one with a uid."""
+    named = {"namespace": claim.namespace, "name": claim.name}
+    reference = {**named, "uid": uid, "resourceVersion": None}
+    return Correct(volume, {"spec": {"claimRef": reference}}, f"free for claim {claim}")
+
+
+def _is_pending(claim: VolumeClaim) -> bool:
+    return claim.phase == "Pending"
 
 
 def _sized(volume: Volume, disk: Disk, held: Mapping[Reference, VolumeClaim]) -> Iterator[Change]:
@@ -182,8 +194,8 @@ def _provisioned_for(disk: str, claims: Iterable[VolumeClaim]) -> VolumeClaim | 
 
 def _claim_ref(reference: Reference, bound: VolumeClaim | None) -> dict[str, str]:
     named = {"namespace": reference.namespace, "name": reference.name}
-    # A claim that has lost its volume takes only one that was bound to itself.
-    return {**named, "uid": reference.uid} if bound and bound.phase == "Lost" else named
+    # A claim that has lost its volume takes only one that is bound to itself.
+    return {**named, "uid": reference.uid} if bound and not _is_pending(bound) else named
 
 
 def _unknown(disk: str) -> str:

@@ -155,6 +155,8 @@ class Upkeep:
                 self._tell(change)
         except (Conflict, NotFound) as error:
             log.info("not done, as the object is another by now: %s", error)
+        except DiskError as error:
+            log.warning("not done: %s", error)
 
     def _tell(self, told: Tell) -> None:
         kind = "PersistentVolumeClaim"

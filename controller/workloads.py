@@ -44,8 +44,6 @@ class Volume:
     phase: str
     reclaim: str
     attributes: dict[str, str]
-    exclusive: bool
-    """ReadWriteOncePod."""
     deleting: bool
     is_mirror: bool
     """Made by the controller for a disk that had none."""
@@ -106,7 +104,6 @@ def volume_of(found: Object) -> Volume | None:
         phase=(found.get("status") or _NONE).get("phase", ""),
         reclaim=spec.get("persistentVolumeReclaimPolicy", ""),
         attributes=source.get("volumeAttributes") or {},
-        exclusive=spec.get("accessModes") == ["ReadWriteOncePod"],
         deleting="deletionTimestamp" in metadata,
         is_mirror=MIRROR_KEY in (metadata.get("annotations") or _NONE),
         claim=_reference(claim) if claim else None,

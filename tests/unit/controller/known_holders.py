@@ -1,0 +1,22 @@
+"""Who stands behind a disk, as a test says it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class KnownHolders:
+    """Knows one pod for each disk, and who is gone."""
+
+    pods: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    meanwhile: Callable[[], object] = lambda: None
+    """What happens just after a holder was found to be there or gone."""
+
+    def holder(self, disk: str, node: str) -> str:  # noqa: ARG002
+        return self.pods.get(disk, "")
+
+    def is_gone(self, holder: str, disk: str, node: str) -> bool:  # noqa: ARG002
+        answer = holder in self.gone
+        self.meanwhile()
+        return answer
