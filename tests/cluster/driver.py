@@ -40,11 +40,11 @@ class Driver:
     def ready(self, within: float = 120) -> None:
         """Wait until both plugins are up to date and ready."""
         for what in ("deployment/miren-csi-controller", "daemonset/miren-csi-node"):
-            self.kubectl("rollout", "status", what, f"--timeout={within:g}s")
+            self.kubectl("rollout", "status", what, f"--timeout={within:g}s", within=within + 10)
 
-    def kubectl(self, *words: str) -> str:
+    def kubectl(self, *words: str, within: float = 60) -> str:
         """kubectl in the driver's namespace."""
-        return self._kubernetes.kubectl("--namespace", NAMESPACE, *words)
+        return self._kubernetes.kubectl("--namespace", NAMESPACE, *words, within=within)
 
     def pod(self, component: str) -> str:
         """The name of the `controller` or the `node` pod; the first when there are several."""

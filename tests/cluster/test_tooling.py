@@ -123,6 +123,7 @@ def test_a_user_may_do_only_what_rbac_says(kubernetes: Cluster, namespace: str) 
 
 def test_the_audit_log_tells_who_did_what(kubernetes: Cluster, namespace: str) -> None:
     log = kubernetes.control_plane.audit_log
+    kubernetes.kubectl("create", "configmap", "before", "--namespace", namespace)
     before = log.size
     kubernetes.kubectl("create", "configmap", "noted", "--namespace", namespace)
 

@@ -1,0 +1,69 @@
+"""Killing the driver's containers with SIGKILL, at a moment of one's choice."""
+
+import shlex
+import uuid
+
+from tests.cluster.driver import Driver
+from tests.cluster.node import Node
+from tests.cluster.waiting import wait_until
+
+_WAITS = 120
+
+
+class Victim:
+    """One container of the driver: `driver` or a sidecar of the `controller` or the `node` pod."""
+
+    def __init__(self, driver: Driver, node: Node, component: str, container: str) -> None:
+        """Find it as it runs now, on the node."""
+        self._driver = driver
+        self._node = node
+        self._component = component
+        self._container = container
+        self._id = self._current_id()
+        listed = "ctr --namespace k8s.io tasks list"
+        self._pid = int(node.run(f"{listed} | awk '$1 == \"{self._id}\" {{print $2}}'"))
+
+    def kill(self) -> None:
+        """Kill it now."""
+        self._node.run(f"kill -KILL {self._pid}")
+
+    def freeze(self) -> None:
+        """Let it do no more: calls that come now are under way until it is killed."""
+        self._node.run(f"kill -STOP {self._pid}")
+
+    def kill_when(self, condition: str) -> "Trap":
+        """Kill it as soon as a condition in bash is true on its node."""
+        mark = f"killed-{uuid.uuid4().hex}"
+        self._node.run(
+            f"""( until {condition}; do ((SECONDS < {_WAITS})) || exit; sleep 0.01; done
+            kill -KILL {self._pid} && touch {shlex.quote(f"/run/share/{mark}")}
+            ) >/dev/null 2>&1 &"""
+        )
+        return Trap(self._node, mark)
+
+    def comes_back(self) -> None:
+        """Wait until it was started again and all of the driver is ready."""
+        wait_until(lambda: self._current_id() != self._id, "it was started again", within=120)
+        self._driver.ready()
+
+    def _current_id(self) -> str:
+        path = f"{{.status.containerStatuses[?(@.name=='{self._container}')].containerID}}"
+        pod = self._driver.pod(self._component)
+        found = self._driver.kubectl("get", "pod", pod, "--output", f"jsonpath={path}")
+        return found.removeprefix("containerd://")
+
+
+class Trap:
+    """A kill that waits for its moment."""
+
+    def __init__(self, node: Node, mark: str) -> None:
+        self._mark = node.share / mark
+
+    def snaps(self) -> None:
+        """Wait until it has killed."""
+        wait_until(self._mark.exists, "the moment to kill came", within=_WAITS)
+
+    @property
+    def has_snapped(self) -> bool:
+        """Whether it has killed."""
+        return self._mark.exists()
