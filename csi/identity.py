@@ -10,29 +10,23 @@ from csi.errors import DiskError, Refused
 from csi.stubs import csi_pb2, csi_pb2_grpc
 
 _SERVICE = csi_pb2.PluginCapability.Service
-_NODE = (
-    _SERVICE.VOLUME_ACCESSIBILITY_CONSTRAINTS,
-    _SERVICE.SNAPSHOT_ACCESSIBILITY_CONSTRAINTS,
-)
-_CONTROLLER = (
+SERVICES = (
     _SERVICE.CONTROLLER_SERVICE,
     _SERVICE.GROUP_CONTROLLER_SERVICE,
     _SERVICE.SNAPSHOT_METADATA_SERVICE,
+    _SERVICE.VOLUME_ACCESSIBILITY_CONSTRAINTS,
+    _SERVICE.SNAPSHOT_ACCESSIBILITY_CONSTRAINTS,
 )
+"""Of the driver as a whole: every plugin tells all of it, whatever it serves itself (CSI spec,
+GetPluginCapabilities)."""
 
 
 class IdentityService(csi_pb2_grpc.IdentityServicer):
     """Identity of the controller plugin, the node plugin, or both in one process."""
 
-    def __init__(self, check: Callable[[], None], *, controller: bool) -> None:
-        """Make the service.
-
-        Args:
-            check: raises a DiskError when the plugin cannot work.
-            controller: whether controller services are on the same socket.
-        """
+    def __init__(self, check: Callable[[], None]) -> None:
+        """Args: check: raises a DiskError when the plugin cannot work."""
         self._check = check
-        self._services = (*_CONTROLLER, *_NODE) if controller else _NODE
 
     def GetPluginInfo(
         self, request: csi_pb2.GetPluginInfoRequest, context: Any
@@ -46,7 +40,7 @@ class IdentityService(csi_pb2_grpc.IdentityServicer):
         """List the services, and that disks grow while in use."""
         capability = csi_pb2.PluginCapability
         online = capability.VolumeExpansion(type=capability.VolumeExpansion.ONLINE)
-        services = [capability(service=_SERVICE(type=kind)) for kind in self._services]
+        services = [capability(service=_SERVICE(type=kind)) for kind in SERVICES]
         return csi_pb2.GetPluginCapabilitiesResponse(
             capabilities=[*services, capability(volume_expansion=online)]
         )

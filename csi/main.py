@@ -172,8 +172,7 @@ def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_P
         checks.setdefault(chosen.node_endpoint, parts.pool.check)
     servers: list[_Part] = []
     for address, registers in services.items():
-        controls = chosen.controls and address == chosen.endpoint
-        registers.append(_identity_service(checks[address], controller=controls))
+        registers.append(_identity_service(checks[address]))
         servers.append(Server(address, registers, guard))
     if chosen.pool_endpoint and chosen.tls and parts.pool:
         from controller.pool_server import PoolServer
@@ -182,8 +181,8 @@ def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_P
     return servers
 
 
-def _identity_service(check: Callable[[], None], *, controller: bool) -> Register:
-    service = IdentityService(check, controller=controller)
+def _identity_service(check: Callable[[], None]) -> Register:
+    service = IdentityService(check)
     return lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(service, server)
 
 

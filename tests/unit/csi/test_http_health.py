@@ -29,7 +29,7 @@ class Plugin:
         self.pool_answers = threading.Event()
         self.pool_answers.set()
         self.probed = threading.Semaphore(0)
-        identity = IdentityService(self._check, controller=False)
+        identity = IdentityService(self._check)
         self.server = Server(
             self.address,
             [lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(identity, server)],
