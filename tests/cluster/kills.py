@@ -2,12 +2,26 @@
 
 import shlex
 import uuid
+from collections.abc import Iterable
 
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
 _WAITS = 120
+
+
+def kill_all(node: Node, containers: Iterable[str]) -> None:
+    """Kill containers, by their ids, at once."""
+    node.run(f"kill -KILL {' '.join(map(str, _pids(node, containers)))}")
+
+
+def _pids(node: Node, containers: Iterable[str]) -> list[int]:
+    wanted = {container.removeprefix("containerd://") for container in containers}
+    tasks = node.run("ctr --namespace k8s.io tasks list")
+    rows = map(str.split, tasks.splitlines())
+    # One that has ended may be listed with 0, by which kill(1) means the node itself.
+    return [int(row[1]) for row in rows if row[0] in wanted and row[2] == "RUNNING"]
 
 
 class Victim:
@@ -20,8 +34,7 @@ class Victim:
         self._component = component
         self._container = container
         self._id = self._current_id()
-        listed = "ctr --namespace k8s.io tasks list"
-        self._pid = int(node.run(f"{listed} | awk '$1 == \"{self._id}\" {{print $2}}'"))
+        (self._pid,) = _pids(node, [self._id])
 
     def kill(self) -> None:
         """Kill it now."""

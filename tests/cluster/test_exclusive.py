@@ -231,26 +231,32 @@ def test_the_controller_refuses_another_pod(
     held.assert_untouched(driver)
 
 
+@pytest.fixture
+def second_place(node: Node) -> Iterator[str]:
+    """A folder for paths that kubelet would not ask for."""
+    folder = "/var/lib/kubelet/plugins/disk.csi.miren.dev/second"
+    node.run(f"mkdir -p {folder}/staging")
+    yield folder
+    node.run(f"umount {folder}/* 2>/dev/null; rm -r --one-file-system {folder}")
+
+
 def test_the_node_plugin_refuses_a_second_place(
-    driver: Driver, node: Node, plugins: Plugins, held: Held
+    driver: Driver, node: Node, plugins: Plugins, held: Held, second_place: str
 ) -> None:
-    folder = "/var/lib/kubelet/plugins/disk.csi.miren.dev"
-    node.run(f"mkdir -p {folder}/second-staging")
     fields = {"volume_id": held.volume, "volume_capability": WRITER}
-    staging = {"staging_target_path": staging_of(node, held.volume)}
+    staged = {"staging_target_path": staging_of(node, held.volume)}
     published, restaged = plugins.node(
-        ("NodePublishVolume", fields | staging | {"target_path": f"{folder}/second-target"}),
-        ("NodeStageVolume", fields | {"staging_target_path": f"{folder}/second-staging"}),
+        ("NodePublishVolume", fields | staged | {"target_path": f"{second_place}/target"}),
+        ("NodeStageVolume", fields | {"staging_target_path": f"{second_place}/staging"}),
     )
 
-    disk = f'FAILED_PRECONDITION disk "{held.volume}"'
-    place = r"/var/lib/kubelet/pods/\S+/mount"
+    disk = f'FAILED_PRECONDITION disk "{held.volume}" is'
+    pod_path = r"/var/lib/kubelet/pods/\S+/mount"
     one = "already, and SINGLE_NODE_SINGLE_WRITER allows one target only"
-    assert re.fullmatch(f"{disk} is published at {place} {one}", published), published
-    assert re.fullmatch(f"{disk} is in use at .*{place}; unpublish and .* first", restaged), (
-        restaged
-    )
-    assert node.try_to_run("grep second- /proc/mounts").status != 0
+    assert re.fullmatch(f"{disk} published at {pod_path} {one}", published), published
+    first = rf"{disk} in use at .*{pod_path}; unpublish and unstage it first"
+    assert re.fullmatch(first, restaged), restaged
+    assert node.try_to_run(f"grep {second_place} /proc/mounts").status != 0
     held.assert_untouched(driver)
 
 

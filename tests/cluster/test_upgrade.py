@@ -13,6 +13,7 @@ from tests.cluster.apps import Apps, claim, pod
 from tests.cluster.cluster import Cluster
 from tests.cluster.controller_calls import Call
 from tests.cluster.driver import MANIFESTS, NAMESPACE, Driver
+from tests.cluster.kills import kill_all
 from tests.cluster.mount_table import mounts_of
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
@@ -188,12 +189,10 @@ def _leader(kubernetes: Cluster, lease: str) -> str:
 
 
 def _kill_pod(kubernetes: Cluster, node: Node, driver: Driver, name: str) -> None:
-    """Kill all processes of a pod, and let it be gone."""
+    """Kill all containers of a pod, and have it replaced rather than started again."""
     found = kubernetes.get("pod", name, namespace=NAMESPACE)["status"]["containerStatuses"]
-    ids = "|".join(status["containerID"].removeprefix("containerd://") for status in found)
-    listed = f"ctr --namespace k8s.io tasks list | awk '$1 ~ /{ids}/ {{print $2}}'"
-    driver.kubectl("delete", "pod", name, "--force", "--grace-period=0", "--wait=false")
-    node.run(f"kill -KILL $({listed})")
+    kill_all(node, [status["containerID"] for status in found])
+    driver.kubectl("delete", "pod", name, "--force", "--grace-period=0")
 
 
 def test_two_controllers_never_give_a_disk_to_two(
