@@ -44,9 +44,15 @@ def registering(address: str) -> Check:
 def able(address: str) -> Check:
     """Return the check that Identity.Probe on a CSI socket says ready."""
     request, stub = csi_pb2.ProbeRequest(), csi_pb2_grpc.IdentityStub
+    waits: list[bool] = []
+
+    def ask(channel: grpc.Channel) -> None:
+        answer = stub(channel).Probe(request, timeout=_PROBE_DEADLINE)
+        waits.append(answer.HasField("ready") and not answer.ready.value)
 
     def probe() -> str:
-        return _call(address, lambda channel: stub(channel).Probe(request, timeout=_PROBE_DEADLINE))
+        waits.clear()
+        return _call(address, ask) or (f"{address}: not ready yet" if any(waits) else "")
 
     recent = Recent(probe, age=_PROBE_AGE, patience=DEADLINE)
 

@@ -1,5 +1,6 @@
 """The CSI Identity service: who the plugin is, what it can do, whether it works."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from csi import DRIVER_NAME, __version__
 from csi.errors import DiskError, Refused
 from csi.stubs import csi_pb2, csi_pb2_grpc
+
+log = logging.getLogger(__name__)
 
 _SERVICE = csi_pb2.PluginCapability.Service
 SERVICES = (
@@ -24,9 +27,15 @@ GetPluginCapabilities)."""
 class IdentityService(csi_pb2_grpc.IdentityServicer):
     """Identity of the controller plugin, the node plugin, or both in one process."""
 
-    def __init__(self, check: Callable[[], None]) -> None:
-        """Args: check: raises a DiskError when the plugin cannot work."""
+    def __init__(self, check: Callable[[], None], *, waits: bool = False) -> None:
+        """Make the service.
+
+        Args:
+            check: raises a DiskError when the plugin cannot work.
+            waits: whether that only means that others have not started yet.
+        """
         self._check = check
+        self._waits = waits
 
     def GetPluginInfo(
         self, request: csi_pb2.GetPluginInfoRequest, context: Any
@@ -50,5 +59,9 @@ class IdentityService(csi_pb2_grpc.IdentityServicer):
         try:
             self._check()
         except DiskError as error:
+            if self._waits:
+                # The sidecars end on an error, and are started again later and later.
+                log.info("not ready yet: %s", error)
+                return csi_pb2.ProbeResponse(ready=BoolValue(value=False))
             raise Refused(f"the pool does not work: {error}") from error
         return csi_pb2.ProbeResponse(ready=BoolValue(value=True))

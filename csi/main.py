@@ -172,7 +172,7 @@ def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_P
         checks.setdefault(chosen.node_endpoint, parts.pool.check)
     servers: list[_Part] = []
     for address, registers in services.items():
-        registers.append(_identity_service(checks[address]))
+        registers.append(_identity_service(checks[address], waits=parts.pool is None))
         servers.append(Server(address, registers, guard))
     if chosen.pool_endpoint and chosen.tls and parts.pool:
         from controller.pool_server import PoolServer
@@ -181,8 +181,8 @@ def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_P
     return servers
 
 
-def _identity_service(check: Callable[[], None]) -> Register:
-    service = IdentityService(check)
+def _identity_service(check: Callable[[], None], *, waits: bool) -> Register:
+    service = IdentityService(check, waits=waits)
     return lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(service, server)
 
 

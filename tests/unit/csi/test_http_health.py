@@ -22,14 +22,14 @@ from csi.stubs import csi_pb2, csi_pb2_grpc
 class Plugin:
     """A plugin with nothing but Identity, whose pool is as the test says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, waits: bool = False) -> None:
         self.address = f"unix://{folder}/csi.sock"
         self.socket = folder / "csi.sock"
         self.pool_works = True
         self.pool_answers = threading.Event()
         self.pool_answers.set()
         self.probed = threading.Semaphore(0)
-        identity = IdentityService(self._check)
+        identity = IdentityService(self._check, waits=waits)
         self.server = Server(
             self.address,
             [lambda server: csi_pb2_grpc.add_IdentityServicer_to_server(identity, server)],
@@ -136,3 +136,17 @@ def test_a_driver_is_healthy_even_when_every_worker_waits_for_the_pool(plugin: P
 def test_all_that_is_wrong_is_told_a_line_each() -> None:
     page = http_health.page([lambda: "no socket", lambda: "", lambda: "no pool"])
     assert page == Page("no socket\nno pool\n", HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def test_a_plugin_that_waits_for_others_says_so_without_an_error(tmp_path: Path) -> None:
+    plugin = Plugin(tmp_path, waits=True)
+    try:
+        assert readyz(plugin).text == "ok"
+        plugin.pool_works = False
+        with grpc.insecure_channel(plugin.address) as channel:
+            answer = csi_pb2_grpc.IdentityStub(channel).Probe(csi_pb2.ProbeRequest())
+        assert not answer.ready.value
+        assert readyz(plugin).status is HTTPStatus.SERVICE_UNAVAILABLE
+        assert "not ready yet" in readyz(plugin).text
+    finally:
+        plugin.server.stop()
