@@ -24,8 +24,8 @@ from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import Writer
 
-HONEST = 3.0
-"""Seconds that a record may be late, beyond what the machine is slow for everybody."""
+HONEST = 5.0
+"""Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
 
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 
@@ -229,7 +229,6 @@ def test_a_pod_deleted_by_force_is_replaced_at_once(writer: Writer, aftermath: A
 MOMENTS = {
     "device there": "compgen -G '/dev/mapper/miren-disk--{mapper}*'",
     "mkfs": "{{ grep -qsx mkfs.ext4 /proc/[0-9]*/comm || grep -q {staging} /proc/mounts; }}",
-    "mounted in pod": "grep -q csi/{volume}/mount /proc/mounts",
     "unmounted in pod": "! grep -q csi/{volume}/mount /proc/mounts",
     "unstaged": "! grep -q {staging} /proc/mounts",
 }
@@ -239,10 +238,10 @@ MOMENTS = {
     ("component", "moments"),
     [
         ("controller", ("device there", "unstaged")),
-        ("node", ("mkfs", "unmounted in pod")),
-        ("node", ("mounted in pod", "unstaged")),
+        ("node", ("device there", "unmounted in pod")),
+        ("node", ("mkfs", "unstaged")),
     ],
-    ids=["controller", "node-mkfs", "node-mounted"],
+    ids=["controller", "node", "node-mkfs"],
 )
 def test_killed_while_a_pod_starts_and_while_it_ends(
     find: Find,

@@ -256,7 +256,7 @@ def test_the_node_plugin_refuses_a_second_place(
     assert re.fullmatch(f"{disk} published at {pod_path} {one}", published), published
     first = rf"{disk} in use at .*{pod_path}; unpublish and unstage it first"
     assert re.fullmatch(first, restaged), restaged
-    assert node.try_to_run(f"grep {second_place} /proc/mounts").status != 0
+    assert node.try_to_run(f"grep {second_place}/ /proc/mounts").status != 0
     held.assert_untouched(driver)
 
 

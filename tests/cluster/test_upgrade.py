@@ -19,8 +19,8 @@ from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import Writer
 
-HONEST = 3.0
-"""Seconds that a record may be late, beyond what the machine is slow for everybody."""
+HONEST = 5.0
+"""Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
 
 CONTROLLER = "deployment/miren-csi-controller"
 NODE = "daemonset/miren-csi-node"
@@ -222,7 +222,7 @@ def test_two_controllers_never_give_a_disk_to_two(
         loser = left if left.code == "ABORTED" else right
         assert "held by" in loser.sentence
         assert freed.code == "OK"
-    assert driver.state(disk) == "released"
+    assert driver.holder(disk) == ""
 
 
 def _free_disk(driver: Driver, apps: Apps) -> str:
