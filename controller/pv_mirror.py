@@ -148,6 +148,11 @@ def _claimed(
         for one in waiting:
             yield Tell(one, "DiskClaimed", _taken(volume, owner.reference))
         return
+    had = next((one for one in asking if one.reference.uid == claim.uid), None)
+    if had and not _is_pending(had) and volume.reclaim == "Retain":
+        # Applied in another namespace, it names a claim there; the uid is still that of its own.
+        yield _reserve(volume, had.reference, had.reference.uid)
+        return
     # The claim may be newer than the list of claims: only the binder says that it is gone.
     if volume.reclaim != "Retain" or (claim.uid and volume.phase != "Released"):
         return

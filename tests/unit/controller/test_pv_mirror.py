@@ -552,3 +552,13 @@ def test_a_lost_claim_is_no_heir_before_one_that_waits() -> None:
     shown = mirrored([DISK], [volume(phase="Released")], [lost, other])
 
     assert shown.reserved() == "another/pgdata"
+
+
+@pytest.mark.parametrize("phase", ["Bound", "Lost"])
+def test_a_volume_that_was_applied_for_another_namespace_goes_back_to_its_claim(phase: str) -> None:
+    applied = volume(namespace="another", phase="Released")
+    other = claim(namespace="another", phase="Pending", uid=NEW_UID)
+
+    shown = mirrored([DISK], [applied], [claim(phase=phase), other])
+
+    assert shown.reserved() == f"default/pgdata {UID}"
