@@ -41,10 +41,22 @@ class LvmRepair:
             if kernel == written + 1:
                 log.warning("an LVM command was killed; %s goes back a step", self._pool.device)
                 self._pool.message(_step(kernel, written))
+                kernel = written
             elif kernel == written - 1:
                 for volume in self._pool.volumes():
                     if volume.transaction == kernel:
                         self._finish_creating(volume, kernel, lock)
+            if kernel == written:
+                self._remove_all_unfinished(kernel)
+
+    def _remove_all_unfinished(self, transaction: int) -> None:
+        """Remove what killed commands made in this transaction, while that can still be told.
+
+        Once another command has moved the pool on they look like volumes that LVM has lost.
+        """
+        known = {volume.number for volume in self._pool.volumes()}
+        for number in sorted(self._metadata.made_in(transaction) - known):
+            self._remove(number)
 
     def _finish_creating(self, volume: ThinVolume, kernel: int, lock: int) -> None:
         made = self._metadata.transaction_of(volume.number)
@@ -86,11 +98,14 @@ class LvmRepair:
             is_known = any(volume.number == number for volume in self._pool.volumes())
             if is_known or made is None or made != self._pool.transaction():
                 return False
-            log.warning(
-                "removing volume %d of %s, left by a killed lvcreate", number, self._pool.device
-            )
-            self._pool.message(f"delete {number}")
+            self._remove(number)
             return True
+
+    def _remove(self, number: int) -> None:
+        log.warning(
+            "removing volume %d of %s, left by a killed lvcreate", number, self._pool.device
+        )
+        self._pool.message(f"delete {number}")
 
 
 def _step(old: int, new: int) -> str:

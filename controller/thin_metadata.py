@@ -53,6 +53,14 @@ class ThinMetadata:
             devices = (_attributes(line) for line in text if "<device" in line)
             return next((one["transaction"] for one in devices if one["dev_id"] == thin_id), None)
 
+    def made_in(self, transaction: int) -> set[int]:
+        """Return the volumes that were made in a transaction of the pool."""
+        listing = ["thin_ls", "-m", "--no-headers", "-o", "DEV,TRANSACTION", str(self._tmeta)]
+        with tempfile.TemporaryFile("w+") as text:
+            self._read(listing, text)
+            rows = [line.split() for line in text]
+        return {int(number) for number, made in rows if int(made) == transaction}
+
     def _read(self, argv: list[str], into: IO[str]) -> None:
         with self._snapshot():
             programs.run(argv, stdout=into)

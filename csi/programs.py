@@ -36,6 +36,7 @@ PACKAGES: Mapping[str, str] = {
     "dmsetup": "dmsetup",
     "thin_dump": "thin-provisioning-tools",
     "thin_delta": "thin-provisioning-tools",
+    "thin_ls": "thin-provisioning-tools",
     "openssl": "openssl",
 }
 """Debian package of each program that the driver may need."""

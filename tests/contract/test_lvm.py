@@ -237,6 +237,16 @@ def test_what_a_killed_lvcreate_left_in_the_pool_makes_room(lvm_pool: LvmPool, v
     assert lvm_pool.attach("uploads").is_block_device()
 
 
+def test_what_a_killed_lvcreate_left_is_removed_at_the_start(lvm_pool: LvmPool, vg: str) -> None:
+    lvm_pool.create(Disk("pgdata", 8 * MIB))
+    kernel(vg, "create_snap 3 1")
+
+    lvm_pool.recover()
+
+    lvm_pool.create(Disk("uploads", 8 * MIB))  # moves the pool on
+    lvm_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
+
+
 def test_a_volume_that_lvm_has_lost_is_left_alone(lvm_pool: LvmPool, vg: str) -> None:
     nightly = [NewSnapshot("nightly", "pgdata")]
     lvm_pool.create(Disk("pgdata", 8 * MIB))
