@@ -43,9 +43,7 @@ class ThinPool:
 
     def transaction(self) -> int | None:
         """Return the kernel's transaction id; None when the pool is not active."""
-        # Without --noflush the kernel would write its metadata out first, and may wait for that.
-        status = ["dmsetup", "status", "--noflush", self.device]
-        done = programs.run(status, accept=range(256))
+        done = programs.run(["dmsetup", "status", self.device], accept=range(256))
         words = done.stdout.split()
         return int(words[3]) if words[2:3] == ["thin-pool"] else None
 
