@@ -10,7 +10,7 @@ import logging
 from controller import lvm_errors, lvm_lock, thin_messages
 from controller.device_mapper import DeviceMapper
 from controller.lvm_group import VolumeGroup
-from controller.lvm_session import Reply
+from controller.lvm_session import ForkedLvm, Reply
 from controller.thin_metadata import ThinMetadata
 from controller.thin_pool import ThinPool, ThinVolume
 
@@ -35,19 +35,33 @@ class LvmRepair:
         fail; or cut a snapshot only with its next change, when the disk has moved on.
         """
         with lvm_lock.held(self._pool.vg) as lock:
-            kernel, written = self._pool.transaction(), self._pool.written_transaction()
-            if kernel is None or written is None:
-                return
-            if kernel == written + 1:
-                log.warning("an LVM command was killed; %s goes back a step", self._pool.device)
-                self._pool.message(_step(kernel, written))
-                kernel = written
-            elif kernel == written - 1:
-                for volume in self._pool.volumes():
-                    if volume.transaction == kernel:
-                        self._finish_creating(volume, kernel, lock)
-            if kernel == written:
-                self._remove_all_unfinished(kernel)
+            finished = self._agree(lock)
+        for volume in finished:
+            # LVM still has its message in mind, and would forget the next one over it. Only with
+            # the LV does it go; whoever wanted that was never answered, and asks again.
+            if volume.is_ours:
+                self._undo(volume)
+
+    def _agree(self, lock: int) -> list[ThinVolume]:
+        """Bring both to one transaction; returns what was created to the end for that."""
+        kernel, written = self._pool.transaction(), self._pool.written_transaction()
+        if kernel is None or written is None:
+            return []
+        if kernel == written - 1:
+            unfinished = [one for one in self._pool.volumes() if one.transaction == kernel]
+            return [one for one in unfinished if self._finish_creating(one, kernel, lock)]
+        if kernel == written + 1:
+            log.warning("an LVM command was killed; %s goes back a step", self._pool.device)
+            self._pool.message(_step(kernel, written))
+        if kernel in {written, written + 1}:
+            self._remove_all_unfinished(written)
+        return []
+
+    def _undo(self, volume: ThinVolume) -> None:
+        path = self._group.path(volume.lv)
+        reply = ForkedLvm().call("lvremove", "-y", "-f", path)
+        if not reply.ok and not lvm_errors.missing(reply.message, path):
+            raise lvm_errors.failure(("lvremove", path), reply.message, f"LV {volume.lv}")
 
     def _remove_all_unfinished(self, transaction: int) -> None:
         """Remove what killed commands made in this transaction, while that can still be told.
@@ -58,11 +72,11 @@ class LvmRepair:
         for number in sorted(self._metadata.made_in(transaction) - known):
             self._remove(number)
 
-    def _finish_creating(self, volume: ThinVolume, kernel: int, lock: int) -> None:
+    def _finish_creating(self, volume: ThinVolume, kernel: int, lock: int) -> bool:
         made = self._metadata.transaction_of(volume.number)
         if made not in {None, kernel}:
             log.error("LV %s has the number of an older volume; left as it is", volume.lv)
-            return
+            return False
         log.warning("an LVM command was killed; LV %s is created to the end", volume.lv)
         origin = self._pool.number_of(volume.origin)
         create = f"create_thin {volume.number}"
@@ -78,6 +92,7 @@ class LvmRepair:
             lock,
             f"LV {volume.lv}",
         )
+        return True
 
     def lvcreate(self, *arguments: str) -> Reply:
         """Run `lvcreate`; a volume that a killed one has left in its way is removed first."""

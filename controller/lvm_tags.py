@@ -139,6 +139,11 @@ def snapshot_of(row: Mapping[str, str]) -> Snapshot:
     )
 
 
+def is_ours(row: Mapping[str, str]) -> bool:
+    """Tell whether this driver has made an LV, whatever it is."""
+    return bool({DISK, SNAPSHOT} & parse(row["lv_tags"]).keys())
+
+
 def is_disk(row: Mapping[str, str]) -> bool:
     """Tell whether an LV is a disk of this driver."""
     facts = parse(row["lv_tags"])

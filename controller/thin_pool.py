@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from controller import lvm_errors
+from controller import lvm_errors, lvm_tags
 from controller.device_mapper import DeviceMapper
 from controller.lvm_session import ForkedLvm, Row
 from csi import programs
@@ -19,6 +19,8 @@ class ThinVolume:
     """The pool's transaction that made it."""
     origin: str
     """The LV that it is a snapshot of, or empty."""
+    is_ours: bool
+    """Whether this driver has made it."""
 
 
 class ThinPool:
@@ -61,7 +63,7 @@ class ThinPool:
         return next((one.number for one in self.volumes() if one.lv == lv), None)
 
     def _rows(self) -> list[Row]:
-        fields = "lv_name,thin_id,pool_lv,transaction_id,origin"
+        fields = "lv_name,thin_id,pool_lv,transaction_id,origin,lv_tags"
         argv = ("lvs", "-a", "--nolocking", "-o", fields, self.vg)
         reply = ForkedLvm().call(*argv)
         if not reply.ok:
@@ -75,4 +77,5 @@ def _volume(row: Row) -> ThinVolume:
         number=int(row["thin_id"]),
         transaction=int(row["transaction_id"]),
         origin=row["origin"].strip("[]"),
+        is_ours=lvm_tags.is_ours(row),
     )

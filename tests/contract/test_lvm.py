@@ -292,37 +292,56 @@ def unsay_creation(vg: str, lv: str, workdir: Path, *, told: bool) -> None:
     kernel(vg, f"set_transaction_id {written} {int(written) - 1}")
 
 
+def volumes(vg: str) -> tuple[list[str], list[str]]:
+    """The numbers of the pool's volumes as LVM has them, and as the kernel has them."""
+    told = run("lvs", "--noheadings", "-o", "thin_id", "-S", "thin_id!=0", vg).split()
+    kernel(vg, "reserve_metadata_snap")
+    try:
+        known = run("thin_ls", "-m", "--no-headers", "-o", "DEV", f"/dev/mapper/{vg}-pool_tmeta")
+    finally:
+        kernel(vg, "release_metadata_snap")
+    return sorted(told), sorted(known.split())
+
+
 @pytest.mark.parametrize("told", [True, False])
-def test_a_snapshot_that_the_kernel_was_not_told_to_the_end_is_cut(
+def test_a_snapshot_that_the_kernel_was_not_told_to_the_end_is_undone(
     lvm_pool: LvmPool, vg: str, tmp_path: Path, *, told: bool
 ) -> None:
     lvm_pool.create(Disk("pgdata", 8 * MIB))
     device = lvm_pool.attach("pgdata")
+    lvm_pool.create_snapshots([NewSnapshot("monday", "pgdata")])
     raw.write(device, 0, b"before")
     lvm_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
     unsay_creation(vg, names.stem(names.SNAPSHOT, "nightly"), tmp_path, told=told)
 
     lvm_pool.recover()
 
+    assert [one.name for one in lvm_pool.snapshots()] == ["monday"], "nobody was answered"
+    lvm_pool.create_snapshots([NewSnapshot("nightly", "pgdata")])
     raw.write(device, 0, b"after!")
-    assert transactions(vg)[0] == transactions(vg)[1]
+    lvm_pool.delete_snapshots(["monday"])
     lvm_pool.create(Disk("copy", 8 * MIB, source=Source(SourceKind.SNAPSHOT, "nightly")))
     assert raw.read(lvm_pool.attach("copy"), 0, 6) == b"before"
+    assert transactions(vg)[0] == transactions(vg)[1]
+    assert volumes(vg)[0] == volumes(vg)[1]
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_disk_that_the_kernel_was_not_told_to_the_end_is_made(
+def test_a_disk_that_the_kernel_was_not_told_to_the_end_is_undone(
     lvm_pool: LvmPool, vg: str, tmp_path: Path, *, told: bool
 ) -> None:
+    lvm_pool.create(Disk("uploads", 8 * MIB))
     disk = lvm_pool.create(Disk("pgdata", 8 * MIB))
     run("lvchange", "--quiet", "--quiet", "-an", f"{vg}/{lv_of(disk)}")
     unsay_creation(vg, lv_of(disk), tmp_path, told=told)
 
     lvm_pool.recover()
 
-    assert transactions(vg)[0] == transactions(vg)[1]
+    lvm_pool.delete("uploads")
     assert lvm_pool.create(Disk("pgdata", 8 * MIB)) == disk
     raw.write(lvm_pool.attach("pgdata"), 0, b"works")
+    assert transactions(vg)[0] == transactions(vg)[1]
+    assert volumes(vg)[0] == volumes(vg)[1]
 
 
 def test_a_clone_that_a_kill_kept_from_growing_grows_later(lvm_pool: LvmPool, vg: str) -> None:
