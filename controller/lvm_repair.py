@@ -36,26 +36,24 @@ class LvmRepair:
         """
         with lvm_lock.held(self._pool.vg) as lock:
             finished = self._agree(lock)
-        for volume in finished:
-            # LVM still has its message in mind, and would forget the next one over it. Only with
-            # the LV does it go; whoever wanted that was never answered, and asks again.
-            if volume.is_ours:
-                self._undo(volume)
+        # LVM still has its message in mind, and would forget the next one over it. Only with the
+        # LV does it go; whoever wanted that was never answered, and asks again.
+        if finished and finished.is_ours:
+            self._undo(finished)
 
-    def _agree(self, lock: int) -> list[ThinVolume]:
+    def _agree(self, lock: int) -> ThinVolume | None:
         """Bring both to one transaction; returns what was created to the end for that."""
         kernel, written = self._pool.transaction(), self._pool.written_transaction()
         if kernel is None or written is None:
-            return []
+            return None
         if kernel == written - 1:
-            unfinished = [one for one in self._pool.volumes() if one.transaction == kernel]
-            return [one for one in unfinished if self._finish_creating(one, kernel, lock)]
+            return self._finish_creating(kernel, lock)
         if kernel == written + 1:
             log.warning("an LVM command was killed; %s goes back a step", self._pool.device)
             self._pool.message(_step(kernel, written))
         if kernel in {written, written + 1}:
-            self._remove_all_unfinished(written)
-        return []
+            self._remove_unfinished(written)
+        return None
 
     def _undo(self, volume: ThinVolume) -> None:
         path = self._group.path(volume.lv)
@@ -63,64 +61,53 @@ class LvmRepair:
         if not reply.ok and not lvm_errors.missing(reply.message, path):
             raise lvm_errors.failure(("lvremove", path), reply.message, f"LV {volume.lv}")
 
-    def _remove_all_unfinished(self, transaction: int) -> None:
-        """Remove what killed commands made in this transaction, while that can still be told.
-
-        Once another command has moved the pool on they look like volumes that LVM has lost.
-        """
-        known = {volume.number for volume in self._pool.volumes()}
-        for number in sorted(self._metadata.made_in(transaction) - known):
-            self._remove(number)
-
-    def _finish_creating(self, volume: ThinVolume, kernel: int, lock: int) -> bool:
-        made = self._metadata.transaction_of(volume.number)
-        if made not in {None, kernel}:
-            log.error("LV %s has the number of an older volume; left as it is", volume.lv)
-            return False
-        log.warning("an LVM command was killed; LV %s is created to the end", volume.lv)
-        origin = self._pool.number_of(volume.origin)
-        create = f"create_thin {volume.number}"
+    def _finish_creating(self, kernel: int, lock: int) -> ThinVolume | None:
+        """Tell the kernel the rest of what makes an LV; returns the one that is there then."""
+        volumes, made = self._pool.volumes(), self._metadata.made()
+        wanted = next((one for one in volumes if one.transaction == kernel), None)
+        if wanted is None:
+            return None  # LVM can repeat what removes one
+        if made.get(wanted.number, kernel) != kernel:
+            log.error("LV %s has the number of an older volume; left as it is", wanted.lv)
+            return None
+        log.warning("an LVM command was killed; LV %s is created to the end", wanted.lv)
+        origin = next((one.number for one in volumes if one.lv == wanted.origin), None)
+        create = f"create_thin {wanted.number}"
         if origin is not None:
-            create = f"create_snap {volume.number} {origin}"
+            create = f"create_snap {wanted.number} {origin}"
         # What is there may be of an earlier one that was killed: nobody can have used it.
-        messages = [create] if made is None else [f"delete {volume.number}", create]
-        devices = [self._mapper.path(volume.origin)] if volume.origin else []
-        thin_messages.send(
-            self._pool.device,
-            [*messages, _step(kernel, kernel + 1)],
-            devices,
-            lock,
-            f"LV {volume.lv}",
-        )
-        return True
+        delete = [f"delete {wanted.number}"] if wanted.number in made else []
+        messages = [*delete, create, _step(kernel, kernel + 1)]
+        origins = [self._mapper.path(wanted.origin)] if wanted.origin else []
+        thin_messages.send(self._pool.device, messages, origins, lock, f"LV {wanted.lv}")
+        return wanted
 
     def lvcreate(self, *arguments: str) -> Reply:
         """Run `lvcreate`; a volume that a killed one has left in its way is removed first."""
         reply = self._group.lvm.call("lvcreate", *arguments)
-        left = lvm_errors.UNKNOWN_VOLUME.search(reply.message)
-        if left and self._remove_unfinished(int(left[1])):
-            return self._group.lvm.call("lvcreate", *arguments)
-        return reply
-
-    def _remove_unfinished(self, number: int) -> bool:
-        """Remove a volume that LVM does not know and never knew; tell whether that was done.
-
-        Its creation has not ended: that would have moved the pool on to another transaction. So
-        nobody can ever have used it. A volume that LVM has lost is of an earlier transaction.
-        """
+        if not lvm_errors.UNKNOWN_VOLUME.search(reply.message):
+            return reply
         with lvm_lock.held(self._pool.vg):
-            made = self._metadata.transaction_of(number)
-            is_known = any(volume.number == number for volume in self._pool.volumes())
-            if is_known or made is None or made != self._pool.transaction():
-                return False
-            self._remove(number)
-            return True
+            kernel = self._pool.transaction()
+            removed = kernel is not None and self._remove_unfinished(kernel)
+        return self._group.lvm.call("lvcreate", *arguments) if removed else reply
 
-    def _remove(self, number: int) -> None:
-        log.warning(
-            "removing volume %d of %s, left by a killed lvcreate", number, self._pool.device
-        )
-        self._pool.message(f"delete {number}")
+    def _remove_unfinished(self, transaction: int) -> bool:
+        """Remove the volumes of this transaction that LVM does not know; tell if there were any.
+
+        Their creation has not ended: that would have moved the pool on to another transaction. So
+        nobody can ever have used them. A volume that LVM has lost is of an earlier transaction;
+        once another command has moved the pool on, these look like one.
+        """
+        known = {volume.number for volume in self._pool.volumes()}
+        made = self._metadata.made()
+        left = sorted(one for one in made.keys() - known if made[one] == transaction)
+        for number in left:
+            log.warning(
+                "removing volume %d of %s, left by a killed lvcreate", number, self._pool.device
+            )
+            self._pool.message(f"delete {number}")
+        return bool(left)
 
 
 def _step(old: int, new: int) -> str:

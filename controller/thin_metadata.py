@@ -45,21 +45,13 @@ class ThinMetadata:
             self._read([*delta, str(self._tmeta)], text)
             yield from differences(text, size)
 
-    def transaction_of(self, thin_id: int) -> int | None:
-        """Return in which transaction of the pool a volume was made; None if there is none."""
-        dump = ["thin_dump", "-m", "--dev-id", str(thin_id), str(self._tmeta)]
-        with tempfile.TemporaryFile("w+") as text:
-            self._read(dump, text)
-            devices = (_attributes(line) for line in text if "<device" in line)
-            return next((one["transaction"] for one in devices if one["dev_id"] == thin_id), None)
-
-    def made_in(self, transaction: int) -> set[int]:
-        """Return the volumes that were made in a transaction of the pool."""
+    def made(self) -> dict[int, int]:
+        """Return in which transaction of the pool each volume was made."""
         listing = ["thin_ls", "-m", "--no-headers", "-o", "DEV,TRANSACTION", str(self._tmeta)]
         with tempfile.TemporaryFile("w+") as text:
             self._read(listing, text)
             rows = [line.split() for line in text]
-        return {int(number) for number, made in rows if int(made) == transaction}
+        return {int(number): int(transaction) for number, transaction in rows}
 
     def _read(self, argv: list[str], into: IO[str]) -> None:
         with self._snapshot():

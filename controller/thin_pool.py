@@ -58,10 +58,6 @@ class ThinPool:
         """Return the LVs in the pool; to be called under LVM's lock."""
         return [_volume(row) for row in self._rows() if row["pool_lv"].strip("[]") == self.name]
 
-    def number_of(self, lv: str) -> int | None:
-        """Return the kernel's number of an LV, under LVM's lock; None when it is not there."""
-        return next((one.number for one in self.volumes() if one.lv == lv), None)
-
     def _rows(self) -> list[Row]:
         fields = "lv_name,thin_id,pool_lv,transaction_id,origin,lv_tags"
         argv = ("lvs", "-a", "--nolocking", "-o", fields, self.vg)

@@ -28,7 +28,9 @@ def serving(address: str) -> Check:
     request = csi_pb2.GetPluginInfoRequest()
     return lambda: _call(
         address,
-        lambda channel: csi_pb2_grpc.IdentityStub(channel).GetPluginInfo(request, timeout=DEADLINE),
+        lambda channel: _answered(
+            csi_pb2_grpc.IdentityStub(channel).GetPluginInfo(request, timeout=DEADLINE)
+        ),
     )
 
 
@@ -38,21 +40,21 @@ def registering(address: str) -> Check:
 
     request = pluginregistration_pb2.InfoRequest()
     stub = pluginregistration_pb2_grpc.RegistrationStub
-    return lambda: _call(address, lambda channel: stub(channel).GetInfo(request, timeout=DEADLINE))
+    return lambda: _call(
+        address, lambda channel: _answered(stub(channel).GetInfo(request, timeout=DEADLINE))
+    )
 
 
 def able(address: str) -> Check:
     """Return the check that Identity.Probe on a CSI socket says ready."""
     request, stub = csi_pb2.ProbeRequest(), csi_pb2_grpc.IdentityStub
-    waits: list[bool] = []
 
-    def ask(channel: grpc.Channel) -> None:
+    def is_waiting(channel: grpc.Channel) -> bool:
         answer = stub(channel).Probe(request, timeout=_PROBE_DEADLINE)
-        waits.append(answer.HasField("ready") and not answer.ready.value)
+        return answer.HasField("ready") and not answer.ready.value
 
     def probe() -> str:
-        waits.clear()
-        return _call(address, ask) or (f"{address}: not ready yet" if any(waits) else "")
+        return _call(address, lambda channel: "not ready yet" if is_waiting(channel) else "")
 
     recent = Recent(probe, age=_PROBE_AGE, patience=DEADLINE)
 
@@ -73,11 +75,16 @@ def page(checks: Sequence[Check]) -> Page:
     return Page("".join(f"{line}\n" for line in wrong), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _call(address: str, call: Callable[[grpc.Channel], object]) -> str:
-    """Make a call on a socket; returns what went wrong."""
+def _answered(_: object) -> str:
+    """Find nothing wrong: that there is an answer says all."""
+    return ""
+
+
+def _call(address: str, call: Callable[[grpc.Channel], str]) -> str:
+    """Make a call on a socket that tells what is wrong; returns that, or why it failed."""
     with grpc.insecure_channel(address, _OWN_CONNECTION) as channel:
         try:
-            call(channel)
+            wrong = call(channel)
         except grpc.RpcError as error:
-            return f"{address}: {error.code().name}: {error.details()}"
-    return ""
+            wrong = f"{error.code().name}: {error.details()}"
+    return f"{address}: {wrong}" if wrong else ""
