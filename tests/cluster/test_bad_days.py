@@ -22,10 +22,7 @@ from tests.cluster.mount_table import (
 )
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
-from tests.cluster.writer import Writer
-
-HONEST = 5.0
-"""Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
+from tests.cluster.writer import HONEST, Writer, a_writer
 
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 
@@ -54,12 +51,8 @@ def _restart_kubelet(kubernetes: Cluster, node: Node) -> None:
 
 @pytest.fixture(scope="module")
 def an_app(kubernetes: Cluster, node: Node, driver: Driver) -> Iterator[Writer]:  # noqa: ARG001
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    writer = Writer(Apps(kubernetes, name), node)
-    writer.start()
-    yield writer
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    with a_writer(kubernetes, node) as writer:
+        yield writer
 
 
 @pytest.fixture

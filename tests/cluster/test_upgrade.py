@@ -17,10 +17,7 @@ from tests.cluster.kills import kill_all
 from tests.cluster.mount_table import mounts_of
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
-from tests.cluster.writer import Writer
-
-HONEST = 5.0
-"""Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
+from tests.cluster.writer import HONEST, Writer, a_writer
 
 CONTROLLER = "deployment/miren-csi-controller"
 NODE = "daemonset/miren-csi-node"
@@ -40,12 +37,8 @@ ROUNDS = 10
 @pytest.fixture(scope="module")
 def writer(kubernetes: Cluster, node: Node, driver: Driver) -> Iterator[Writer]:  # noqa: ARG001
     """An app that runs and writes, all the time and the same one for all tests here."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    writer = Writer(Apps(kubernetes, name), node)
-    writer.start()
-    yield writer
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    with a_writer(kubernetes, node) as writer:
+        yield writer
 
 
 @pytest.fixture

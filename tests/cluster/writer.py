@@ -2,13 +2,20 @@
 
 import hashlib
 import itertools
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
+
+HONEST = 5.0
+"""Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
 
 # The notes lie on the machine that runs the VM, so a power cut takes nothing of them. The pulse is
 # the same work on the container's own disk: it tells how slow everything is at the moment.
@@ -146,3 +153,14 @@ class Writer:
 def _lines(file: Path) -> list[str]:
     # The last one may be half written.
     return file.read_text().split("\n")[:-1] if file.exists() else []
+
+
+@contextmanager
+def a_writer(kubernetes: Cluster, node: Node) -> Iterator[Writer]:
+    """An app that runs and writes, in a namespace of its own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    kubernetes.kubectl("create", "namespace", name)
+    writer = Writer(Apps(kubernetes, name), node)
+    writer.start()
+    yield writer
+    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
