@@ -1,7 +1,8 @@
 """The pools of a cluster's nodes: which nodes have one, and where their plugins answer.
 
-A node has a pool when it carries the coordinator label. That its plugin does not run changes
-nothing about that: its disks are there, and asking for them fails with UNAVAILABLE.
+A node has a pool when it carries the coordinator's label, or that of further nodes. That its plugin
+does not run changes nothing about that: its disks are there, and asking for them fails with
+UNAVAILABLE.
 """
 
 import base64
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.pool import Pool
 from controller.remote_pool import RemotePool
-from csi import COORDINATOR_LABEL, key_pair
+from csi import COORDINATOR_LABEL, POOL_LABEL, key_pair
 from csi.errors import InvalidRequest, NotFound
 from csi.key_pair import CERTIFICATE, KEY, KeyPair
 
@@ -37,21 +38,38 @@ class ClusterNodes:
         self._lock = threading.Lock()
         self._read = -AGE
         self._pools: dict[str, RemotePool] = {}
+        self._coordinators: list[str] = []
 
     def __call__(self) -> Mapping[str, Pool]:
         """Return the pools by node; raises Unavailable when the API server cannot be asked."""
         with self._lock:
-            if time.monotonic() - self._read >= AGE:
-                self._update()
-                self._read = time.monotonic()
+            self._refresh()
             return self._pools
 
+    def coordinator(self) -> str:
+        """Return the coordinator, empty when no node or several are labelled so.
+
+        Raises Unavailable when the API server cannot be asked.
+        """
+        with self._lock:
+            self._refresh()
+            return self._coordinators[0] if len(self._coordinators) == 1 else ""
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read >= AGE:
+            self._update()
+            self._read = time.monotonic()
+
+    def _labelled(self, label: str) -> list[str]:
+        found = self._api.list("/api/v1/nodes", {"labelSelector": f"{label}=true"})
+        return [node["metadata"]["name"] for node in found]
+
     def _update(self) -> None:
-        nodes = self._api.list("/api/v1/nodes", {"labelSelector": f"{COORDINATOR_LABEL}=true"})
+        self._coordinators = self._labelled(COORDINATOR_LABEL)
         path = f"/api/v1/namespaces/{self._namespace}/pods"
         plugins = self._api.list(path, {"labelSelector": _PLUGINS})
         addresses = {plugin["spec"].get("nodeName"): _address(plugin) for plugin in plugins}
-        names = [node["metadata"]["name"] for node in nodes]
+        names = {*self._coordinators, *self._labelled(POOL_LABEL)}
         self._pools = {name: self._pool(name, addresses.get(name) or "") for name in names}
 
     def _pool(self, node: str, ip: str) -> RemotePool:

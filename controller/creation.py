@@ -12,7 +12,7 @@ from controller.nodes import Nodes
 from controller.parameters import Parameters
 from controller.sizes import SizeRange
 from controller.topology import allowed
-from csi import local_id
+from csi import local_id, wish
 from csi.capability import Capability
 from csi.disk import (
     DEFAULT_FILESYSTEM,
@@ -174,9 +174,9 @@ def mismatch(disk: Disk, wanted: Wanted) -> str:
         return f"it is {_origin_in_words(disk.source)}, not {_origin_in_words(wanted.source)}"
     asked = wanted.parameters
     facts = (
-        (parameters.FILESYSTEM, disk.filesystem, wanted.filesystem),
-        (parameters.CREATED_BY, disk.created_by, asked.created_by),
-        (parameters.LEASE_TIMEOUT, disk.lease_timeout, asked.lease_timeout),
+        (wish.FILESYSTEM, disk.filesystem, wanted.filesystem),
+        (wish.CREATED_BY, disk.created_by, asked.created_by),
+        (wish.LEASE_TIMEOUT, disk.lease_timeout, asked.lease_timeout),
         (parameters.READ_AHEAD, disk.read_ahead_kib, asked.read_ahead_kib),
     )
     for what, has, wants in facts:

@@ -24,7 +24,10 @@ _VOLUMES = "/api/v1/persistentvolumes"
 class Holders(Protocol):
     """Knows who stands behind the calls for a disk."""
 
-    def holder(self, disk: str, node: str) -> str:
+    def volume(self, disk: str) -> Volume | None:
+        """Return the disk's PersistentVolume, None when there is none; raises Unavailable."""
+
+    def holder(self, volume: Volume, node: str) -> str:
         """Return `namespace/pod`, empty when it is not known; raises Unavailable."""
 
     def is_gone(self, holder: str, disk: str, node: str) -> bool:
@@ -34,7 +37,11 @@ class Holders(Protocol):
 class UnknownHolders:
     """Without a cluster: nothing is known but what the caller says."""
 
-    def holder(self, disk: str, node: str) -> str:  # noqa: ARG002
+    def volume(self, disk: str) -> Volume | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def holder(self, volume: Volume, node: str) -> str:  # noqa: ARG002
         """Return nothing."""
         return ""
 
@@ -50,9 +57,17 @@ class PodHolders:
         """Args: api: the cluster."""
         self._api = api
 
-    def holder(self, disk: str, node: str) -> str:
-        """Return the pod on `node` that uses the disk's claim; the oldest, should several do."""
-        pods = self._users(disk, node)
+    def volume(self, disk: str) -> Volume | None:
+        """Return the disk's PersistentVolume, whatever that is called."""
+        try:
+            likely = [self._api.get(f"{_VOLUMES}/{object_name(disk)}")]
+        except NotFound:
+            likely = []
+        return _with_disk(disk, likely) or _with_disk(disk, self._api.list(_VOLUMES))
+
+    def holder(self, volume: Volume, node: str) -> str:
+        """Return the pod on `node` that uses the volume's claim; the oldest, should several do."""
+        pods = self._users(volume, node)
         return str(pods[0].reference) if pods else ""
 
     def is_gone(self, holder: str, disk: str, node: str) -> bool:
@@ -63,7 +78,8 @@ class PodHolders:
         known by its node is gone as soon as the pod is known.
         """
         if holder.startswith(NODE):
-            return bool(self._users(disk, node))
+            volume = self.volume(disk)
+            return bool(volume and self._users(volume, node))
         namespace, _, name = holder.partition("/")
         if not name:
             return False  # somebody else wrote it
@@ -73,20 +89,12 @@ class PodHolders:
             return True
         return pod.is_over or pod.node not in {"", node}
 
-    def _users(self, disk: str, node: str) -> list[Pod]:
-        volume = self._volume(disk)
-        if volume is None or volume.claim is None:
+    def _users(self, volume: Volume, node: str) -> list[Pod]:
+        if volume.claim is None:
             return []
         path = f"/api/v1/namespaces/{volume.claim.namespace}/pods"
         found = self._api.list(path, {"fieldSelector": f"spec.nodeName={node}"})
         return workloads.users(map(workloads.pod_of, found), volume.claim)
-
-    def _volume(self, disk: str) -> Volume | None:
-        try:
-            likely = [self._api.get(f"{_VOLUMES}/{object_name(disk)}")]
-        except NotFound:
-            likely = []
-        return _with_disk(disk, likely) or _with_disk(disk, self._api.list(_VOLUMES))
 
 
 def _with_disk(disk: str, found: Iterable[workloads.Object]) -> Volume | None:

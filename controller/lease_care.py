@@ -132,7 +132,7 @@ def _gone(lease: Lease, pods: Collection[str], now: datetime) -> set[str]:
 
 def _claim(use: _Use, pod: Pod) -> Claim:
     try:
-        timeout = Attributes(use.volume.attributes).lease_timeout
+        timeout = Attributes(use.volume.wish).lease_timeout
     except InvalidRequest:
         timeout = None
     return Claim(

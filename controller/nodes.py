@@ -6,6 +6,7 @@ needs all of them, for one that lacks a node's disks would say that they are gon
 
 import builtins
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -21,6 +22,8 @@ from csi.errors import (
     snapshot_not_found,
 )
 
+log = logging.getLogger(__name__)
+
 One = TypeVar("One", Disk, Snapshot)
 Pools = Callable[[], Mapping[str, Pool]]
 
@@ -28,15 +31,21 @@ Pools = Callable[[], Mapping[str, Pool]]
 class Nodes:
     """The pools of one or more nodes; what they give says on which node it is."""
 
-    def __init__(self, pools: Pools) -> None:
-        """Args: pools: returns the nodes that have pools; raises Unavailable."""
+    def __init__(self, pools: Pools, coordinator: Callable[[], str]) -> None:
+        """Prepare.
+
+        Args:
+            pools: returns the nodes that have pools; raises Unavailable.
+            coordinator: returns the one that has the disks of apps, empty when several say so.
+        """
         self._pools = pools
+        self.coordinator = coordinator
         self._seen: dict[tuple[type, str], str] = {}
 
     @classmethod
     def single(cls, node: str, pool: Pool) -> "Nodes":
         """Return the pool of the one node that has any."""
-        return cls(lambda: {node: pool})
+        return cls(lambda: {node: pool}, lambda: node)
 
     def names(self) -> builtins.list[str]:
         """Return the nodes that have pools, sorted."""
@@ -108,6 +117,17 @@ class Nodes:
     def disks(self) -> builtins.list[Disk]:
         """Return all disks of all nodes, sorted by name; raises Unavailable if one is silent."""
         return self._all(Disk, lambda pool: pool.disks())
+
+    def reachable_disks(self) -> tuple[builtins.list[Disk], bool]:
+        """Return the disks of the nodes that answer, and whether these are all nodes."""
+        found, everywhere = [], True
+        for node, pool in sorted(self._pools().items()):
+            try:
+                found += [self._of(node, disk) for disk in pool.disks()]
+            except Unavailable as error:
+                log.warning("the disks of node %s are not known now: %s", node, error)
+                everywhere = False
+        return sorted(found, key=lambda disk: disk.name), everywhere
 
     def delete(self, name: str) -> None:
         """Delete a disk as `Pool.delete`."""

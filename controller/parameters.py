@@ -8,12 +8,9 @@ from controller import sizes
 from csi.disk import FILESYSTEMS
 from csi.duration import parse_duration
 from csi.errors import InvalidRequest
+from csi.wish import CREATED_BY, FILESYSTEM, LEASE_TIMEOUT, READ_ONLY, SIZE
 
-FILESYSTEM = "filesystem"
-CREATED_BY = "createdBy"
-LEASE_TIMEOUT = "leaseTimeout"
 READ_AHEAD = "readAheadKiB"
-SIZE = "size"
 PROVIDER = "provider"
 
 KUBERNETES = "csi.storage.k8s.io/"
@@ -87,7 +84,7 @@ def parse_none(parameters: Mapping[str, str], of: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a PV says about its disk and the CO about who wants it (`volume_context`).
+    """What a PV says about its disk (`csi.wish`) and the CO about who wants it.
 
     Whoever writes a PV by hand may add keys of his own: unknown ones are nobody's mistake.
     """
@@ -109,6 +106,14 @@ class Attributes:
     def lease_timeout(self) -> float | None:
         """Seconds to wait for the lease, None when not said; raises InvalidRequest."""
         return _lease_timeout(self.wish)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be written to the disk; raises InvalidRequest."""
+        said = self.wish.get(READ_ONLY, "false")
+        if said not in {"true", "false"}:
+            raise InvalidRequest(f'{READ_ONLY} "{said}" must be "true" or "false"')
+        return said == "true"
 
     @property
     def parameters(self) -> Parameters:

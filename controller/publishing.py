@@ -65,17 +65,21 @@ class Publishing:
             PoolFull: no room to make it, or too many disks are published.
             LeaseHeld, LeaseExpired, Refused, Incompatible: as `Leases.acquire`.
         """
-        attributes = Attributes(request.volume_context)
         local = local_id.is_local(request.volume_id)
+        volume = self._holders.volume(request.volume_id)
+        attributes = Attributes({**request.volume_context, **(volume.wish if volume else {})})
         _check_provider(request.volume_id, attributes)
         if local:
             local_id.parse(request.volume_id)
         use = capability.parse(request.volume_capability, local=local)
-        read_only = request.readonly or use.read_only
+        read_only = request.readonly or use.read_only or attributes.read_only
         self._require_pool(request)
         if not local:
             disk = self._ensure(request, attributes, use)
-            self._lease(self._claim(disk, attributes, use, read_only=read_only))
+            pod = attributes.pod
+            if volume and use.exclusive and not pod:
+                pod = self._holders.holder(volume, disk.node)
+            self._lease(_claim(disk, attributes, use, pod=pod, read_only=read_only))
         return {READ_ONLY: "true"} if read_only else {}
 
     def unpublish(self, request: csi_pb2.ControllerUnpublishVolumeRequest) -> None:
@@ -119,23 +123,6 @@ class Publishing:
         )
         return self._creation.make(wanted, [node])
 
-    def _claim(
-        self, disk: Disk, attributes: Attributes, use: Capability, *, read_only: bool
-    ) -> Claim:
-        node = disk.node
-        # Many pods may share a disk in the other modes: it is the node that holds it for them.
-        pod = ""
-        if use.exclusive:
-            pod = attributes.pod or self._holders.holder(disk.name, node)
-        return Claim(
-            disk=disk.name,
-            holder=pod or f"{NODE}{node}",
-            node=node,
-            read_only=read_only,
-            shared=not use.exclusive,
-            timeout=attributes.lease_timeout or disk.lease_timeout,
-        )
-
     def _lease(self, claim: Claim) -> None:
         with self._one_by_one:
             if self._max_volumes:
@@ -166,6 +153,21 @@ class Publishing:
                 f'disk "{claim.disk}" cannot be published: node "{claim.node}" has '
                 f"{len(others)} disks, and may have {self._max_volumes} at once"
             )
+
+
+def _claim(
+    disk: Disk, attributes: Attributes, use: Capability, *, pod: str, read_only: bool
+) -> Claim:
+    # Many pods may share a disk in the other modes: it is the node that holds it for them.
+    holder = pod if use.exclusive and pod else f"{NODE}{disk.node}"
+    return Claim(
+        disk=disk.name,
+        holder=holder,
+        node=disk.node,
+        read_only=read_only,
+        shared=not use.exclusive,
+        timeout=attributes.lease_timeout or disk.lease_timeout,
+    )
 
 
 def _check_provider(volume_id: str, attributes: Attributes) -> None:

@@ -6,16 +6,16 @@ Nothing here deletes a disk.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.parameters import SIZE
 from controller.volumes import context_of
 from controller.workloads import MIRROR_KEY, Object, Reference, Volume, VolumeClaim
 from csi import DRIVER_NAME, KEY_PREFIX, local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
 from csi.persistent_volume import EXCLUSIVE, MIREN_CLASS, PersistentVolume
+from csi.wish import SIZE
 
 NAME_KEY = f"{KEY_PREFIX}name"
 LABELS = {"app.kubernetes.io/managed-by": "miren-csi"}
@@ -66,11 +66,21 @@ class Mirror:
 
     namespace: str
     """The driver's own: volumes that nobody asked for yet are reserved for a claim in it."""
+    coordinator: Callable[[], str]
+    """Says which node is that."""
 
     def changes(
-        self, disks: Sequence[Disk], volumes: Sequence[Volume], claims: Sequence[VolumeClaim]
+        self,
+        disks: Sequence[Disk],
+        volumes: Sequence[Volume],
+        claims: Sequence[VolumeClaim],
+        *,
+        everywhere: bool = True,
     ) -> Iterator[Change]:
-        """Yield what has to be done, the most urgent first."""
+        """Yield what has to be done, the most urgent first.
+
+        Unless the disks are those of all nodes, `everywhere`, none is taken to be gone.
+        """
         known = {volume.disk for volume in volumes}
         existing = {disk.name: disk for disk in disks}
         held = {claim.reference: claim for claim in claims}
@@ -85,7 +95,9 @@ class Mirror:
             if volume.disk in existing:
                 if not any(isinstance(change, Correct) for change in settled):
                     yield from _sized(volume, existing[volume.disk], held)
-            elif volume.claim in held and SIZE not in volume.attributes:
+            elif not everywhere:
+                continue
+            elif volume.claim in held and SIZE not in volume.wish:
                 yield Tell(held[volume.claim], "DiskNotFound", _unknown(volume.disk))
             elif volume.is_mirror and volume.claim not in held:
                 yield Remove(volume)
@@ -111,22 +123,23 @@ class Mirror:
         self, disk: Disk, reference: Reference, bound: VolumeClaim | None
     ) -> PersistentVolume:
         mode = "Block" if disk.content is Content.RAW else "Filesystem"
+        # It has to be as large as a claim asks for, until that is bound.
+        asked = bound.requested if bound and _is_pending(bound) else 0
         return PersistentVolume(
             handle=disk.name,
-            capacity=str(disk.size),
+            capacity=str(max(disk.size, asked)),
             claim=_claim_ref(reference, bound),
-            node_values=[disk.node],
+            node="" if disk.node == self.coordinator() else disk.node,
             labels=LABELS,
             annotations={
                 NAME_KEY: disk.name,
                 MIRROR_KEY: "true",
                 "pv.kubernetes.io/provisioned-by": DRIVER_NAME,
             },
-            attributes=context_of(disk),
+            wish=context_of(disk),
             storage_class=bound.storage_class if bound else MIREN_CLASS,
             access_modes=bound.access_modes if bound else [EXCLUSIVE],
             volume_mode=bound.volume_mode if bound else mode,
-            fs_type=disk.filesystem,
         )
 
 

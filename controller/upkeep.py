@@ -121,8 +121,9 @@ class Upkeep:
 
     def _compare(self, volumes: list[workloads.Volume], now: float) -> None:
         claims = [workloads.claim_of(found) for found in self._claims.list()]
-        changes = [*self._mirror.changes(self._nodes.disks(), volumes, claims)]
-        for change in self._due(changes, now):
+        disks, everywhere = self._nodes.reachable_disks()
+        changes = self._mirror.changes(disks, volumes, claims, everywhere=everywhere)
+        for change in self._due([*changes], now):
             self._do(change)
 
     def _due(self, changes: Iterable[Change], now: float) -> Iterator[Change]:

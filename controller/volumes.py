@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from controller import parameters
-from controller.parameters import CREATED_BY, FILESYSTEM, KUBERNETES, LEASE_TIMEOUT
+from controller.parameters import KUBERNETES, PROVIDER
 from controller.topology import topology
 from csi import capability
 from csi.capability import Capability
@@ -11,8 +10,9 @@ from csi.disk import DEFAULT_LEASE_TIMEOUT, Disk, Source, SourceKind
 from csi.duration import format_duration, parse_duration
 from csi.errors import InvalidRequest
 from csi.stubs import csi_pb2
+from csi.wish import CREATED_BY, FILESYSTEM, LEASE_TIMEOUT, READ_ONLY, SIZE
 
-_FOREIGN = (parameters.SIZE, parameters.PROVIDER, "storage.kubernetes.io/csiProvisionerIdentity")
+_FOREIGN = (SIZE, READ_ONLY, PROVIDER, "storage.kubernetes.io/csiProvisionerIdentity")
 """Keys of a PV's volumeAttributes that say nothing about the disk as it is."""
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.sizes import parse_quantity
-from csi import DRIVER_NAME, KEY_PREFIX
+from csi import DRIVER_NAME, KEY_PREFIX, wish
 from csi.errors import InvalidRequest
 
 Object = dict[str, Any]
@@ -43,7 +43,8 @@ class Volume:
     capacity: int
     phase: str
     reclaim: str
-    attributes: dict[str, str]
+    wish: dict[str, str]
+    """What it says about its disk, as `csi.wish`."""
     deleting: bool
     is_mirror: bool
     """Made by the controller for a disk that had none."""
@@ -95,6 +96,7 @@ def volume_of(found: Object) -> Volume | None:
     if source.get("driver") != DRIVER_NAME:
         return None
     claim = spec.get("claimRef")
+    annotations = metadata.get("annotations") or _NONE
     return Volume(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -103,9 +105,9 @@ def volume_of(found: Object) -> Volume | None:
         capacity=_size(spec.get("capacity")),
         phase=(found.get("status") or _NONE).get("phase", ""),
         reclaim=spec.get("persistentVolumeReclaimPolicy", ""),
-        attributes=source.get("volumeAttributes") or {},
+        wish=wish.of_volume(source.get("volumeAttributes") or _NONE, annotations),
         deleting="deletionTimestamp" in metadata,
-        is_mirror=MIRROR_KEY in (metadata.get("annotations") or _NONE),
+        is_mirror=MIRROR_KEY in annotations,
         claim=_reference(claim) if claim else None,
     )
 

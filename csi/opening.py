@@ -98,7 +98,8 @@ def open_nodes(spec: str) -> "Nodes":
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
         raise InvalidRequest(f"--pool must be nodes:PORT, not {spec!r}")
     api, namespace = KubernetesApi(), KubernetesApi.own_namespace()
-    return Nodes(ClusterNodes(api, namespace, int(port), keys_of(api, namespace)))
+    found = ClusterNodes(api, namespace, int(port), keys_of(api, namespace))
+    return Nodes(found, found.coordinator)
 
 
 def open_record(spec: str, nodes: "Nodes") -> Record:
@@ -133,6 +134,6 @@ def _cluster(nodes: "Nodes") -> Record:
     leases, holders = Leases(LeaseObjects(api, namespace)), PodHolders(api)
     name = f"{DRIVER_NAME.replace('.', '-')}-controller"
     leader = LeaderElection(api, namespace, name, f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
-    mirror = Mirror(namespace)
+    mirror = Mirror(namespace, nodes.coordinator)
     upkeep = Upkeep(api, nodes, leases, holders, mirror=mirror, leader=leader)
     return Record(leases, holders, upkeep)

@@ -1,10 +1,14 @@
-"""The PersistentVolume of a disk, as the translator writes it and the controller keeps it."""
+"""The PersistentVolume of a disk, as the translator writes it and the controller keeps it.
+
+Both write the same `spec.csi` and node affinity, which can never be changed: so an app can be
+applied over a volume that the controller has made, and again with other settings.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from csi import DRIVER_NAME, TOPOLOGY_KEY
+from csi import COORDINATOR_LABEL, DRIVER_NAME, TOPOLOGY_KEY, wish
 from csi.object_names import object_name
 
 MIREN_CLASS = "miren-disk"
@@ -24,17 +28,15 @@ class PersistentVolume:
     claim: Mapping[str, str]
     """The claimRef: at least a namespace and a name. A volume that is reserved for nobody could be
     taken by any claim of its class."""
-    node_key: str = TOPOLOGY_KEY
-    node_values: Sequence[str] = ()
-    """Nodes that can have it are those whose label `node_key` has one of these values."""
+    node: str = ""
+    """The node that has it, empty for the coordinator."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    wish: Mapping[str, str] = field(default_factory=dict)
+    """As `csi.wish`."""
     storage_class: str = MIREN_CLASS
     access_modes: Sequence[str] = (EXCLUSIVE,)
     volume_mode: str = "Filesystem"
-    fs_type: str = ""
-    read_only: bool = False
 
     @property
     def name(self) -> str:
@@ -44,14 +46,15 @@ class PersistentVolume:
     def manifest(self) -> Manifest:
         """Return the object; whatever becomes of it, the disk stays (Retain)."""
         claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **self.claim}
-        term = {"key": self.node_key, "operator": "In", "values": [*self.node_values]}
+        key, value = (TOPOLOGY_KEY, self.node) if self.node else (COORDINATOR_LABEL, "true")
+        term = {"key": key, "operator": "In", "values": [value]}
         spec: Manifest = {
             "storageClassName": self.storage_class,
             "capacity": {"storage": self.capacity},
             "accessModes": [*self.access_modes],
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": claim,
-            "csi": self._source(),
+            "csi": {"driver": DRIVER_NAME, "volumeHandle": self.handle},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
         }
         if self.volume_mode != "Filesystem":
@@ -62,15 +65,7 @@ class PersistentVolume:
             "metadata": {
                 "name": self.name,
                 "labels": {**self.labels},
-                "annotations": {**self.annotations},
+                "annotations": {**self.annotations, **wish.to_annotations(self.wish)},
             },
             "spec": spec,
         }
-
-    def _source(self) -> Manifest:
-        source: Manifest = {"driver": DRIVER_NAME, "volumeHandle": self.handle}
-        if self.read_only:
-            source["readOnly"] = True
-        if self.fs_type:
-            source["fsType"] = self.fs_type
-        return {**source, "volumeAttributes": {**self.attributes}}

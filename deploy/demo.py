@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 
 import deploy
-from csi import DRIVER_NAME
+from csi import DRIVER_NAME, wish
 from csi.disk import GIB
 from csi.stubs import csi_pb2
 from deploy.local_driver import LocalDriver, mount_capability, pod_context
@@ -100,7 +100,9 @@ class Demo:
         for manifest in manifests:
             source = manifest["spec"].get("csi")
             if source:
-                self.volumes[source["volumeHandle"]] = source["volumeAttributes"]
+                self.volumes[source["volumeHandle"]] = wish.of_volume(
+                    {}, manifest["metadata"]["annotations"]
+                )
 
     def start_driver(self) -> None:
         """Start the driver as a node would."""

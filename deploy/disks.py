@@ -1,14 +1,15 @@
 """The disks of an app as PersistentVolumes and PersistentVolumeClaims.
 
 One pair for each disk, bound to each other in both directions, so that neither waits for a
-provisioner and no other claim takes the volume. The driver creates a missing disk when it sees
-the volume, with the size and filesystem among the volume's attributes.
+provisioner and no other claim takes the volume. The driver makes a missing disk at its first use,
+as the volume's annotations say. All that may differ the next time an app is applied is in these:
+Kubernetes would refuse it elsewhere, or take a larger request for the wish to grow a disk.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from csi import COORDINATOR_LABEL, KEY_PREFIX, TOPOLOGY_KEY
+from csi import KEY_PREFIX, wish
 from csi.duration import format_duration
 from csi.local_id import LocalId
 from csi.object_names import is_dns_label, object_name
@@ -17,9 +18,8 @@ from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
 
 NAME_KEY = f"{KEY_PREFIX}name"
-SIZE_KEY = f"{KEY_PREFIX}size"
 
-# Kubernetes demands a capacity even where there is none to tell.
+# Kubernetes demands a size even where there is none to tell; no disk of an app.toml is smaller.
 _NOMINAL_SIZE = "1Gi"
 
 
@@ -86,35 +86,30 @@ def _persistent_volume(volume: _Volume, namespace: str, node: str | None) -> Man
     labels = {"app.kubernetes.io/managed-by": "miren-csi"}
     if is_label_value(volume.handle):
         labels[NAME_KEY] = volume.handle
-    annotations = {NAME_KEY: volume.handle}
-    if volume.disk.is_miren and not volume.disk.size_gb:
-        annotations[SIZE_KEY] = "unspecified"
-    key, value = (COORDINATOR_LABEL, "true") if node is None else (TOPOLOGY_KEY, node)
     return PersistentVolume(
         handle=volume.handle,
         capacity=volume.size,
         claim={"namespace": namespace, "name": name},
-        node_key=key,
-        node_values=[value],
+        node=node or "",
         labels=labels,
-        annotations=annotations,
-        attributes=_attributes(volume),
+        annotations={NAME_KEY: volume.handle},
+        wish=_wish(volume),
         storage_class=volume.storage_class,
         access_modes=volume.access_modes,
-        fs_type=volume.disk.filesystem.value if volume.disk.is_miren else "",
-        read_only=volume.disk.read_only,
     ).manifest()
 
 
-def _attributes(volume: _Volume) -> dict[str, str]:
+def _wish(volume: _Volume) -> dict[str, str]:
+    read_only = {wish.READ_ONLY: "true"} if volume.disk.read_only else {}
     if not volume.disk.is_miren:
-        return {"provider": "local"}
-    size = {"size": volume.size} if volume.disk.size_gb else {}
+        return read_only
+    size = {wish.SIZE: volume.size} if volume.disk.size_gb else {}
     return {
         **size,
-        "filesystem": volume.disk.filesystem.value,
-        "createdBy": volume.app,
-        "leaseTimeout": format_duration(volume.disk.lease_timeout),
+        wish.FILESYSTEM: volume.disk.filesystem.value,
+        wish.CREATED_BY: volume.app,
+        wish.LEASE_TIMEOUT: format_duration(volume.disk.lease_timeout),
+        **read_only,
     }
 
 
@@ -137,6 +132,6 @@ def _claim(volume: _Volume, namespace: str) -> Manifest:
             "storageClassName": volume.storage_class,
             "volumeName": name,
             "accessModes": volume.access_modes,
-            "resources": {"requests": {"storage": volume.size}},
+            "resources": {"requests": {"storage": _NOMINAL_SIZE}},
         },
     }

@@ -10,7 +10,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 
-LABEL = "disk.miren.dev/coordinator"
+LABEL = "disk.miren.dev/pool"
 HOST = "kubernetes.io/hostname"
 
 

@@ -67,10 +67,11 @@ class Driver:
         self.leases = Leases(LeaseObjects(api, namespace))
         holders = PodHolders(api)
         leader = LeaderElection(api, namespace, "leader", "only")
-        mirror = Mirror(namespace)
+        nodes = Nodes.single(NODE, pool)
+        mirror = Mirror(namespace, nodes.coordinator)
         self.upkeep = Upkeep(
             api,
-            Nodes.single(NODE, pool),
+            nodes,
             self.leases,
             holders,
             mirror=mirror,
@@ -230,7 +231,7 @@ def test_a_volume_without_a_disk_and_without_a_size_is_told(
 ) -> None:
     name = f"unknown-{uuid.uuid4().hex[:12]}"
     claim = {"namespace": namespaces[0], "name": name}
-    volume = PersistentVolume(name, "1Gi", claim, node_values=[NODE])
+    volume = PersistentVolume(name, "1Gi", claim)
     driver.request("POST", "/api/v1/persistentvolumes", volume.manifest())
     driver.claim(namespaces[0], name, volume=name)
 
@@ -244,7 +245,9 @@ def test_a_lease_follows_the_pods_and_those_who_wait_are_told(
     team = Cluster(api_server, namespaces[0])
     team.pod("db-0", claimed, NODE)
     holders = PodHolders(KubernetesApi())
-    assert holders.holder(claimed, NODE) == f"{namespaces[0]}/db-0"
+    volume = holders.volume(claimed)
+    assert volume is not None
+    assert holders.holder(volume, NODE) == f"{namespaces[0]}/db-0"
     driver.leases.acquire(Claim(claimed, f"{namespaces[0]}/db-0", NODE))
 
     team.pod("db-1", claimed)  # the scheduler keeps it waiting

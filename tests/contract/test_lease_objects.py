@@ -118,4 +118,4 @@ def test_no_way_to_the_api_is_told_at_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
 
     with pytest.raises(InvalidRequest, match=r"no way to the Kubernetes API: .*KUBECONFIG"):
-        open_record("kubernetes", Nodes(dict))
+        open_record("kubernetes", Nodes(dict, str))

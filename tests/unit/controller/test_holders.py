@@ -5,7 +5,7 @@ import pytest
 from controller.holders import Holders, PodHolders, UnknownHolders
 from controller.kubernetes_api import Object
 from csi.errors import Unavailable
-from tests.unit.controller.cluster_objects import VOLUMES, pod, pods_of, volume
+from tests.unit.controller.cluster_objects import VOLUMES, pod, pods_of, seen_volume, volume
 from tests.unit.controller.memory_api import MemoryApi
 
 NODE = "coordinator"
@@ -19,6 +19,11 @@ def api() -> MemoryApi:
 @pytest.fixture
 def holders(api: MemoryApi) -> Holders:
     return PodHolders(api)
+
+
+def holder(holders: Holders, disk: str) -> str:
+    volume = holders.volume(disk)
+    return holders.holder(volume, NODE) if volume else ""
 
 
 def run(api: MemoryApi, *pods: Object) -> None:
@@ -38,25 +43,25 @@ def test_the_pod_on_the_node_that_uses_the_claim_is_meant(api: MemoryApi, holder
         pod("db-0"),
     )
 
-    assert holders.holder("pgdata", NODE) == "default/db-0"
+    assert holder(holders, "pgdata") == "default/db-0"
 
 
 def test_of_several_pods_the_oldest_is_meant(api: MemoryApi, holders: Holders) -> None:
     api.put(VOLUMES, volume())
     run(api, pod("db-1", age=60), pod("db-0", age=30), pod("db-2", age=90))
 
-    assert holders.holder("pgdata", NODE) == "default/db-0"
+    assert holder(holders, "pgdata") == "default/db-0"
 
 
 def test_nobody_is_meant_where_nothing_says_so(api: MemoryApi, holders: Holders) -> None:
     run(api, pod("db-0"))
-    assert holders.holder("pgdata", NODE) == ""
+    assert holder(holders, "pgdata") == ""
 
     api.put(VOLUMES, volume(claim=""))
-    assert holders.holder("pgdata", NODE) == ""
+    assert holder(holders, "pgdata") == ""
 
     api.put(VOLUMES, volume(claim="another"))
-    assert holders.holder("pgdata", NODE) == ""
+    assert holder(holders, "pgdata") == ""
 
 
 def test_a_volume_is_found_under_any_name(api: MemoryApi, holders: Holders) -> None:
@@ -65,7 +70,7 @@ def test_a_volume_is_found_under_any_name(api: MemoryApi, holders: Holders) -> N
     api.put(VOLUMES, volume("by-hand", disk="pgdata", claim="pgdata"))
     run(api, pod("stranger", "x"), pod("db-0"))
 
-    assert holders.holder("pgdata", NODE) == "default/db-0"
+    assert holder(holders, "pgdata") == "default/db-0"
 
 
 def test_a_volume_with_the_disks_name_is_found_without_a_list(
@@ -74,7 +79,7 @@ def test_a_volume_with_the_disks_name_is_found_without_a_list(
     api.put(VOLUMES, volume("my-disk-f090aeef", disk="My_Disk", claim="pgdata"))
     run(api, pod("db-0"))
 
-    assert holders.holder("My_Disk", NODE) == "default/db-0"
+    assert holder(holders, "My_Disk") == "default/db-0"
     assert ("get", VOLUMES) not in api.calls
 
 
@@ -124,17 +129,18 @@ def test_while_the_api_server_is_away_nobody_is_said_to_be_gone(
 ) -> None:
     api.fail()
 
-    for holder in ("default/db-0", "node/coordinator"):
+    for who in ("default/db-0", "node/coordinator"):
         with pytest.raises(Unavailable):
-            holders.is_gone(holder, "pgdata", NODE)
+            holders.is_gone(who, "pgdata", NODE)
     with pytest.raises(Unavailable):
-        holders.holder("pgdata", NODE)
+        holder(holders, "pgdata")
 
 
 def test_without_a_cluster_nothing_is_known() -> None:
     unknown: Holders = UnknownHolders()
 
-    assert unknown.holder("pgdata", NODE) == ""
+    assert unknown.volume("pgdata") is None
+    assert unknown.holder(seen_volume(), NODE) == ""
     assert not unknown.is_gone("default/db-0", "pgdata", NODE)
 
 

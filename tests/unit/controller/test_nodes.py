@@ -30,7 +30,7 @@ def pools() -> dict[str, MemoryPool]:
 
 @pytest.fixture
 def nodes(pools: dict[str, MemoryPool]) -> Nodes:
-    return Nodes(lambda: pools)
+    return Nodes(lambda: pools, str)
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ def test_a_list_has_the_disks_of_all_nodes_in_order(nodes: Nodes) -> None:
     nodes.create_snapshots([NewSnapshot("s", "a")])
 
     assert [(one.name, one.node) for one in nodes.disks()] == [("a", "node-2"), ("b", "node-1")]
+    assert nodes.reachable_disks() == (nodes.disks(), True)
     assert [(one.name, one.node) for one in nodes.snapshots()] == [("s", "node-2")]
 
 
@@ -105,7 +106,7 @@ def test_disks_of_two_nodes_have_no_common_moment(nodes: Nodes) -> None:
 
 def test_a_silent_node_hides_no_disk_and_stops_no_other(pools: dict[str, MemoryPool]) -> None:
     pools["node-2"] = SilentPool()
-    nodes = Nodes(lambda: pools)
+    nodes = Nodes(lambda: pools, str)
 
     nodes.create(Disk("pgdata", GIB, node="node-1"))
     assert nodes.get("pgdata").node == "node-1"
@@ -115,6 +116,8 @@ def test_a_silent_node_hides_no_disk_and_stops_no_other(pools: dict[str, MemoryP
         nodes.get("unknown")  # it may be there
     with pytest.raises(Unavailable, match="node-2 does not answer"):
         nodes.disks()
+    found, everywhere = nodes.reachable_disks()
+    assert ([(one.name, one.node) for one in found], everywhere) == ([("pgdata", "node-1")], False)
 
 
 def test_a_name_that_two_nodes_have_is_nobodys(pools: dict[str, MemoryPool], nodes: Nodes) -> None:

@@ -15,6 +15,7 @@ from csi.disk import GIB, MIB, Content
 from csi.errors import (
     DiskInUse,
     Incompatible,
+    InvalidRequest,
     LeaseExpired,
     LeaseHeld,
     NotFound,
@@ -34,6 +35,7 @@ from tests.unit.controller.asking import (
     refusal,
     unpublish,
 )
+from tests.unit.controller.known_holders import KnownHolders
 from tests.unit.controller.memory_leases import Clock, MemoryLeaseStore
 from tests.unit.controller.memory_pool import MemoryPool
 
@@ -207,6 +209,42 @@ def test_a_missing_disk_is_made_as_its_pv_says(
     assert (disk.size, disk.filesystem, disk.created_by) == (20 * GIB, "xfs", "shop")
     assert (disk.lease_timeout, disk.content) == (90.0, Content.PENDING)
     assert holder(leases) == "default/db-0"
+
+
+def test_the_annotations_of_its_volume_say_how_a_missing_disk_is_made(
+    pool: MemoryPool, leases: Leases
+) -> None:
+    wish = {
+        "disk.miren.dev/size": "20Gi",
+        "disk.miren.dev/filesystem": "xfs",
+        "disk.miren.dev/created-by": "shop",
+        "disk.miren.dev/lease-timeout": "90s",
+    }
+    holders = KnownHolders(annotations=wish)
+    controller = ControllerService(Nodes.single(NODE, pool), leases, holders=holders)
+
+    ask(controller.ControllerPublishVolume, publish())
+
+    disk = pool.get("pgdata")
+    assert (disk.size, disk.filesystem, disk.created_by) == (20 * GIB, "xfs", "shop")
+    assert disk.lease_timeout == 90.0
+
+
+@pytest.mark.parametrize("disk", ["pgdata", "local/shop/data"])
+def test_a_volume_that_is_annotated_as_read_only_is_had_so(
+    pool: MemoryPool, leases: Leases, disk: str
+) -> None:
+    holders = KnownHolders(annotations={"disk.miren.dev/read-only": "true"})
+    controller = ControllerService(Nodes.single(NODE, pool), leases, holders=holders)
+    ask(controller.CreateVolume, create("pgdata"))
+
+    answer = ask(controller.ControllerPublishVolume, publish(disk))
+
+    assert dict(answer.publish_context) == {"readonly": "true"}
+
+    holders.annotations["disk.miren.dev/read-only"] = "yes"
+    told = refusal(InvalidRequest, controller.ControllerPublishVolume, publish(disk))
+    assert told == 'readOnly "yes" must be "true" or "false"'
 
 
 @pytest.mark.parametrize(

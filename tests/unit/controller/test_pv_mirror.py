@@ -14,10 +14,12 @@ from controller.kubernetes_api import Object
 from controller.pv_mirror import Correct, Make, Mirror, Remove
 from controller.workloads import claim_of, volume_of
 from csi.disk import DEFAULT_LEASE_TIMEOUT, GIB, Content, Disk
+from deploy import parse, translate_disks
 from tests.unit.controller.cluster_objects import UID, VOLUMES, claim, volume
 from tests.unit.controller.memory_api import MemoryApi
 
-MIRROR = Mirror("miren-system")
+NODE = "coordinator"
+MIRROR = Mirror("miren-system", lambda: NODE)
 DISK = Disk("pgdata", GIB)
 
 NEW_UID = "0e1b2c3d-0000-4000-8000-00000000000b"
@@ -44,13 +46,18 @@ class Shown:
 
 
 def mirrored(
-    disks: Sequence[Disk] = (), volumes: Sequence[Object] = (), claims: Sequence[Object] = ()
+    disks: Sequence[Disk] = (),
+    volumes: Sequence[Object] = (),
+    claims: Sequence[Object] = (),
+    *,
+    everywhere: bool = True,
 ) -> Shown:
     api = MemoryApi()
     seen = [volume_of(api.put(VOLUMES, one)) for one in volumes]
     shown = Shown()
     ours = [one for one in seen if one]
-    for change in MIRROR.changes(disks, ours, [claim_of(one) for one in claims]):
+    asking = [claim_of(one) for one in claims]
+    for change in MIRROR.changes(disks, ours, asking, everywhere=everywhere):
         if isinstance(change, Make):
             shown.changed.append(api.create(VOLUMES, change.manifest)["metadata"]["name"])
         elif isinstance(change, Correct):
@@ -74,7 +81,7 @@ def test_a_disk_that_nobody_asked_for_is_shown_and_kept_from_chance_claims() -> 
         filesystem="xfs",
         created_by="shop",
         lease_timeout=90,
-        node="coordinator",
+        node=NODE,
     )
 
     made = mirrored([disk]).volumes["pgdata"]
@@ -93,12 +100,6 @@ def test_a_disk_that_nobody_asked_for_is_shown_and_kept_from_chance_claims() -> 
         "csi": {
             "driver": "disk.csi.miren.dev",
             "volumeHandle": "pgdata",
-            "fsType": "xfs",
-            "volumeAttributes": {
-                "filesystem": "xfs",
-                "leaseTimeout": "1m30s",
-                "createdBy": "shop",
-            },
         },
         "nodeAffinity": {
             "required": {
@@ -106,9 +107,9 @@ def test_a_disk_that_nobody_asked_for_is_shown_and_kept_from_chance_claims() -> 
                     {
                         "matchExpressions": [
                             {
-                                "key": "topology.disk.csi.miren.dev/node",
+                                "key": "disk.miren.dev/coordinator",
                                 "operator": "In",
-                                "values": ["coordinator"],
+                                "values": ["true"],
                             }
                         ]
                     }
@@ -118,7 +119,40 @@ def test_a_disk_that_nobody_asked_for_is_shown_and_kept_from_chance_claims() -> 
     }
     annotations = made["metadata"]["annotations"]
     assert annotations["disk.miren.dev/mirror"] == "true"
+    assert annotations["disk.miren.dev/filesystem"] == "xfs"
+    assert annotations["disk.miren.dev/lease-timeout"] == "1m30s"
+    assert annotations["disk.miren.dev/created-by"] == "shop"
     assert annotations["pv.kubernetes.io/provisioned-by"] == "disk.csi.miren.dev"
+
+
+def test_a_disk_on_another_node_than_the_coordinator_is_pinned_there() -> None:
+    made = mirrored([replace(DISK, node="worker")]).volumes["pgdata"]
+
+    (term,) = made["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [
+        {"key": "topology.disk.csi.miren.dev/node", "operator": "In", "values": ["worker"]}
+    ]
+
+
+def test_an_app_can_be_applied_over_the_volume_of_its_disk() -> None:
+    app = parse(
+        'name = "shop"\n[services.db]\nimage = "db"\n'
+        '[[services.db.disks]]\nname = "pgdata"\nmount_path = "/data"\nsize_gb = 20'
+    )
+    made = mirrored([replace(DISK, node=NODE)]).volumes["pgdata"]
+
+    applied, _ = translate_disks(app)
+
+    # Kubernetes refuses to change these.
+    for key in ("csi", "nodeAffinity"):
+        assert made["spec"][key] == applied["spec"][key]
+
+
+def test_a_claim_that_waits_gets_a_volume_as_large_as_it_asks_for() -> None:
+    asking = claim(phase="Pending", requested=2 * GIB)
+
+    assert mirrored([DISK], claims=[asking]).capacity() == 2 * GIB
+    assert mirrored([DISK], claims=[claim(phase="Lost", requested=2 * GIB)]).capacity() == GIB
 
 
 def test_a_name_that_kubernetes_does_not_allow_stays_that_of_the_disk() -> None:
@@ -376,6 +410,17 @@ def test_a_volume_that_was_made_for_a_disk_goes_with_it() -> None:
     assert mirrored([], [made]).volumes == {}
     assert mirrored([DISK], [made]).changed == []
     assert list(mirrored([], [made], [claim("cache")]).volumes) == []
+
+
+def test_while_a_node_is_silent_no_disk_counts_as_gone() -> None:
+    made = mirrored([DISK]).volumes["pgdata"]
+    cache = volume("cache", phase="Released")
+
+    shown = mirrored([Disk("cache", 2 * GIB)], [made, cache], everywhere=False)
+
+    assert set(shown.volumes) == {"pgdata", "cache"}
+    assert shown.changed == ["cache"]
+    assert mirrored([], [volume()], [claim()], everywhere=False).told == []
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,35 @@ def test_a_volume_is_read_as_it_is() -> None:
 
     assert read is not None
     assert (read.name, read.uid, read.version) == ("pv-1", "uid-of-pv-1", "42")
-    assert (read.disk, read.capacity, read.attributes) == ("My_Disk", 3 * GIB, {"size": "3Gi"})
+    assert (read.disk, read.capacity, read.wish) == ("My_Disk", 3 * GIB, {"size": "3Gi"})
     assert (read.phase, read.reclaim, read.deleting) == ("Bound", "Retain", False)
     assert not read.is_mirror
     assert read.claim == Reference("default", "pv-1")
     assert read.claim.uid == UID
+
+
+def test_annotations_of_a_volume_say_what_it_wishes_and_win_over_its_attributes() -> None:
+    annotations = {
+        "disk.miren.dev/size": "4Gi",
+        "disk.miren.dev/filesystem": "xfs",
+        "disk.miren.dev/created-by": "shop",
+        "disk.miren.dev/lease-timeout": "90s",
+        "disk.miren.dev/read-only": "true",
+        "disk.miren.dev/name": "pgdata",
+        "example.com/size": "9Gi",
+    }
+
+    read = volume_of(volume(attributes={"size": "3Gi", "tier": "gold"}, annotations=annotations))
+
+    assert read is not None
+    assert read.wish == {
+        "size": "4Gi",
+        "filesystem": "xfs",
+        "createdBy": "shop",
+        "leaseTimeout": "90s",
+        "readOnly": "true",
+        "tier": "gold",
+    }
 
 
 def test_a_volume_that_was_just_made_has_no_status() -> None:
@@ -43,7 +67,7 @@ def test_a_volume_that_was_just_made_has_no_status() -> None:
     read = volume_of(bare)
 
     assert read is not None
-    assert (read.phase, read.claim, read.attributes) == ("", None, {})
+    assert (read.phase, read.claim, read.wish) == ("", None, {})
 
 
 def test_a_claim_is_read_as_it_is() -> None:

@@ -51,9 +51,25 @@ def test_volume_and_claim_are_bound_to_each_other(volume: Manifest, claim: Manif
     assert volume["spec"]["storageClassName"] == claim["spec"]["storageClassName"]
 
 
-def test_a_claim_asks_for_no_more_than_its_volume_has(volume: Manifest, claim: Manifest) -> None:
-    requested = claim["spec"]["resources"]["requests"]["storage"]
-    assert volume["spec"]["capacity"]["storage"] == requested == "20Gi"
+def test_a_volume_shows_its_size_and_a_claim_asks_for_no_more_than_any_disk_has(
+    volume: Manifest, claim: Manifest
+) -> None:
+    assert volume["spec"]["capacity"] == {"storage": "20Gi"}
+    assert claim["spec"]["resources"]["requests"] == {"storage": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    ['filesystem = "btrfs"', "size_gb = 30", 'lease_timeout = "1h"', "read_only = true", ""],
+)
+def test_what_kubernetes_cannot_change_never_differs(
+    volume: Manifest, claim: Manifest, other: str
+) -> None:
+    changed, its_claim = disks(other, app="blog")
+
+    for key in ("csi", "nodeAffinity"):
+        assert changed["spec"][key] == volume["spec"][key]
+    assert its_claim["spec"] == claim["spec"]
 
 
 def test_only_one_pod_at_a_time_gets_a_miren_disk(volume: Manifest, claim: Manifest) -> None:
@@ -65,26 +81,24 @@ def test_deleting_the_claim_keeps_the_data(volume: Manifest) -> None:
 
 
 def test_a_volume_names_its_app_only_as_the_creator(volume: Manifest) -> None:
-    assert volume["spec"]["csi"]["volumeAttributes"].pop("createdBy") == "shop"
+    assert volume["metadata"]["annotations"].pop("disk.miren.dev/created-by") == "shop"
     assert "shop" not in str(volume)
 
 
 def test_a_disk_without_a_size_leaves_it_to_the_existing_disk() -> None:
-    volume, claim = disks()
-    assert "size" not in volume["spec"]["csi"]["volumeAttributes"]
-    assert volume["metadata"]["annotations"]["disk.miren.dev/size"] == "unspecified"
-    assert (
-        volume["spec"]["capacity"] == claim["spec"]["resources"]["requests"] == {"storage": "1Gi"}
-    )
+    volume, _ = disks()
+    assert "disk.miren.dev/size" not in volume["metadata"]["annotations"]
+    assert volume["spec"]["capacity"] == {"storage": "1Gi"}
 
 
 def test_a_volume_is_read_only_when_its_disk_is(volume: Manifest) -> None:
-    assert "readOnly" not in volume["spec"]["csi"]
-    assert disks("read_only = true")[0]["spec"]["csi"]["readOnly"] is True
+    key = "disk.miren.dev/read-only"
+    assert key not in volume["metadata"]["annotations"]
+    assert disks("read_only = true")[0]["metadata"]["annotations"][key] == "true"
 
 
 def test_two_apps_with_one_disk_mean_one_volume_but_have_local_disks_of_their_own() -> None:
-    assert disks(app="a")[0]["metadata"] == disks(app="b")[0]["metadata"]
+    assert disks(app="a")[0]["spec"] == disks(app="b")[0]["spec"]
     handles = [
         disks('provider = "local"', app=app)[0]["spec"]["csi"]["volumeHandle"] for app in "ab"
     ]
