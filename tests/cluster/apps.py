@@ -76,9 +76,10 @@ class Apps:
         self._kubernetes = kubernetes
         self.namespace = namespace
 
-    def kubectl(self, *words: str, stdin: str = "") -> str:
+    def kubectl(self, *words: str, stdin: str = "", within: float = 60) -> str:
         """kubectl in this namespace."""
-        return self._kubernetes.kubectl("--namespace", self.namespace, *words, stdin=stdin)
+        words = ("--namespace", self.namespace, *words)
+        return self._kubernetes.kubectl(*words, stdin=stdin, within=within)
 
     def apply(self, *manifests: Manifest) -> None:
         """kubectl apply."""
@@ -107,7 +108,7 @@ class Apps:
 
     def delete(self, *what: str) -> None:
         """kubectl delete, until it is gone."""
-        self.kubectl("delete", *what, "--timeout=60s")
+        self.kubectl("delete", *what, "--timeout=60s", within=70)
 
     def volume_of(self, claim: str) -> Manifest:
         """The PV that a claim is bound to."""

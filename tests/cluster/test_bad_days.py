@@ -30,25 +30,6 @@ Find = Callable[[str, str], Victim]
 """By the pod's component and the container."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def impatient_kubelet(kubernetes: Cluster, node: Node) -> Iterator[None]:
-    """Kubelet starts containers that die again and again at once, not after minutes."""
-    line = "crashLoopBackOff: {maxContainerRestartPeriod: 1s}"
-    node.run(f"cp /run/kubelet.yaml /run/kubelet.patient; echo '{line}' >>/run/kubelet.yaml")
-    _restart_kubelet(kubernetes, node)
-    yield
-    # After a power cut it is as it was.
-    if node.try_to_run("mv /run/kubelet.patient /run/kubelet.yaml").status == 0:
-        _restart_kubelet(kubernetes, node)
-
-
-def _restart_kubelet(kubernetes: Cluster, node: Node) -> None:
-    pid = node.run("cat /run/kubelet.pid")
-    node.kill("kubelet")
-    wait_until(lambda: node.run("cat /run/kubelet.pid") != pid, "kubelet is back", within=30)
-    kubernetes.wait_ready(node)
-
-
 @pytest.fixture(scope="module")
 def an_app(kubernetes: Cluster, node: Node, driver: Driver) -> Iterator[Writer]:  # noqa: ARG001
     with a_writer(kubernetes, node) as writer:
