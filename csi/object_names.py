@@ -7,11 +7,15 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 import hashlib
 import re
 
+from csi import DRIVER_NAME
+
 LONGEST_LABEL = 63
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HASH_DIGITS = 8
 _LOOKS_HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_DIGITS}}}$")
+# In the names of the Leases by which the sidecars elect a leader.
+_TAKEN = DRIVER_NAME.replace(".", "-")
 
 
 def object_name(name: str) -> str:
@@ -19,9 +23,9 @@ def object_name(name: str) -> str:
 
     The name itself where it is a valid object name, else a readable part of it and eight digits
     of its SHA-256. A name that already ends like a hash gets another one, so that no two disks
-    share an object name unless their hashes collide.
+    share an object name unless their hashes collide; so does one with the driver's name in it.
     """
-    if is_dns_label(name) and not _LOOKS_HASHED.search(name):
+    if is_dns_label(name) and not _LOOKS_HASHED.search(name) and _TAKEN not in name:
         return name
     digits = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -36,6 +36,9 @@ def test_a_name_that_kubernetes_allows_is_kept(name: str) -> None:
         ("-", "disk"),
         ("", "disk"),
         ("\u00fc", "disk"),
+        # Leases by which sidecars elect a leader are called so.
+        ("disk-csi-miren-dev", "disk-csi-miren-dev"),
+        ("external-resizer-disk-csi-miren-dev", "external-resizer-disk-csi-miren-dev"),
     ],
 )
 def test_another_name_gets_a_readable_part_and_a_hash(name: str, readable: str) -> None:
