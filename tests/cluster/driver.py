@@ -1,6 +1,7 @@
 """The driver as its operator installs it, and what he sees of it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ class Driver:
         self._kubernetes = kubernetes
         self._folder = folder
 
-    def install(self, coordinator: Node, overlay: str) -> None:
-        """Follow docs/install.md: with an overlay, and the component for snapshots."""
+    def install(self, coordinator: Node, overlay: str, components: Sequence[str] = ()) -> None:
+        """Follow docs/install.md: with an overlay, snapshots and further components."""
         self._kubernetes.kubectl("label", "--overwrite", "node", coordinator.name, LABEL)
         parts = {
             "resources": [self._relative(f"overlays/{overlay}")],
-            "components": [self._relative("components/snapshots")],
+            "components": [
+                self._relative(f"components/{one}") for one in ("snapshots", *components)
+            ],
         }
         (self._folder / "kustomization.yaml").write_text(json.dumps(parts))
         self._kubernetes.apply(self._folder)

@@ -10,17 +10,25 @@ import pytest
 from csi import DRIVER_NAME
 from csi.persistent_volume import PersistentVolume
 from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.audit import Request
 from tests.cluster.cluster import Cluster
-from tests.cluster.driver import MANIFESTS, NAMESPACE, Driver
+from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.grants import Grant, grants_of
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
-from tests.cluster.story import PASSING, SNAPSHOTS, Story, snapshot, storage_class, told
+from tests.cluster.story import (
+    GROUP_SNAPSHOTS,
+    PASSING,
+    SNAPSHOTS,
+    Story,
+    snapshot,
+    storage_class,
+    told,
+)
 from tests.cluster.waiting import wait_until
 
 CONTROLLER = "miren-csi-controller"
 NODE_PLUGIN = "miren-csi-node"
-GROUPS = MANIFESTS / "components" / "group-snapshots"
 
 
 def account(name: str) -> str:
@@ -36,25 +44,10 @@ def passing(kubernetes: Cluster) -> Iterator[None]:
     kubernetes.kubectl("delete", "storageclass", PASSING)
 
 
-@pytest.fixture(scope="session")
-def group_snapshots(kubernetes: Cluster, node: Node, driver: Driver) -> None:  # noqa: ARG001
+@pytest.fixture(scope="module")
+def group_snapshots(node: Node, driver: Driver) -> None:
     """The driver takes snapshots of several disks too, from the first test on that asks for it."""
-    for name in ("class.yaml", "rbac.yaml"):
-        kubernetes.apply(GROUPS / name)
-    # It looks once, when it starts, whether it may do that.
-    restart_snapshotter(kubernetes, node)
-
-
-def restart_snapshotter(kubernetes: Cluster, node: Node) -> None:
-    log = kubernetes.control_plane.audit_log
-    before = log.size
-    node.run("kill $(pidof csi-snapshotter)")
-
-    def follows() -> bool:
-        seen = log.requests(since=before, user=account(CONTROLLER))
-        return any((r.resource, r.verb) == ("volumesnapshotcontents", "watch") for r in seen)
-
-    wait_until(follows, "the snapshotter works again", within=60)
+    driver.install(node, "lvm", ["group-snapshots"])
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +67,23 @@ def began(
         kubernetes.kubectl("delete", "namespace", "story", "--wait=false")
 
 
-def test_nothing_that_the_driver_does_is_refused(kubernetes: Cluster, began: int) -> None:
+def refused(kubernetes: Cluster, since: int = 0) -> list[Request]:
     log = kubernetes.control_plane.audit_log
+    requests = log.requests(since=since, user=account(CONTROLLER))
+    return [request for request in requests if request.status == 403]
+
+
+def test_nothing_that_the_driver_does_is_refused(kubernetes: Cluster, began: int) -> None:
     # Elsewhere a namespace may be ending, in which nothing can be created any more: a 403 as well.
     here = {"", NAMESPACE, "story"}
-    refused = [
-        request
-        for request in log.requests(since=began, user=account(CONTROLLER))
-        if request.status == 403 and request.namespace in here
-    ]
-    assert refused == []
+    assert [one for one in refused(kubernetes, began) if one.namespace in here] == []
+
+
+def test_group_snapshots_are_asked_for_only_with_their_component(
+    kubernetes: Cluster,
+    began: int,  # noqa: ARG001 - before it there was only the component for snapshots
+) -> None:
+    assert [one for one in refused(kubernetes) if one.group == GROUP_SNAPSHOTS] == []
 
 
 def test_the_driver_has_no_right_that_it_does_not_need(kubernetes: Cluster, began: int) -> None:  # noqa: ARG001
