@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from deploy.model import AppConfig, DiskSpec, Provider, Service
 from deploy.positions import KeyPath
-from deploy.problems import Findings, quoted
+from deploy.problems import Findings, quoted, shown_path
 
 LOCAL_DATA = "/miren/data/local"
 
@@ -28,7 +28,8 @@ def with_local_data(config: AppConfig, findings: Findings) -> AppConfig:
     services = []
     needing: dict[_Mention, list[str]] = {}
     for service in config.services:
-        mention = None if _is_provided(service) else _mention(config, service)
+        is_settled = _is_provided(service) or _has_wrong_disks(service, findings)
+        mention = None if is_settled else _mention(config, service)
         if mention is None:
             services.append(service)
         else:
@@ -42,6 +43,12 @@ def with_local_data(config: AppConfig, findings: Findings) -> AppConfig:
 def _is_provided(service: Service) -> bool:
     # A disk mounted at a folder above provides it, too.
     return any(f"{LOCAL_DATA}/".startswith(f"{disk.mount_path}/") for disk in service.disks)
+
+
+def _has_wrong_disks(service: Service, findings: Findings) -> bool:
+    # One of them may be the disk that is missing here.
+    disks = shown_path(("services", service.name, "disks"))
+    return any(problem.key.startswith(disks) for problem in findings.errors)
 
 
 def _mention(config: AppConfig, service: Service) -> _Mention | None:

@@ -1,22 +1,17 @@
 """The command `kubectl-miren`, which kubectl runs as `kubectl miren`."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from csi import COORDINATOR_LABEL, __version__
-from deploy import source
+from deploy import app_argument, validate_command
+from deploy.console import say, write
 from deploy.disks import translate_disks
-from deploy.model import AppConfig
 from deploy.output import to_json, to_yaml
 from deploy.parse import parse
 from deploy.problems import AppTomlError
-
-# Its number, not sys.stdout, which is None where the shell has closed it.
-_STANDARD_OUTPUT = 1
 
 _DESCRIPTION = "Bring Miren apps, described in app.toml, to Kubernetes."
 _TRANSLATE_DESCRIPTION = """\
@@ -44,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except AppTomlError as error:
-        _say(str(error))
+        say(str(error))
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -62,13 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     translate.set_defaults(command=_translate)
-    translate.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        help="an app.toml, a folder that holds .miren/app.toml, or - for standard input "
-        "(default: the nearest .miren/app.toml, searched upwards from here)",
-    )
+    app_argument.add_to(translate)
     translate.add_argument("--only", choices=["disks"], help="print only this part of the app")
     translate.add_argument(
         "-n",
@@ -90,49 +79,27 @@ def _parser() -> argparse.ArgumentParser:
         default="yaml",
         help="the format of the manifests (default: %(default)s)",
     )
+    validate_command.add_to(commands)
     return parser
 
 
 def _translate(options: argparse.Namespace) -> int:
     if options.only is None:
-        _say(f"kubectl-miren: {_NOT_YET}")
+        say(f"kubectl-miren: {_NOT_YET}")
         return 2
-    config = _read_app(options.path)
+    given = app_argument.find(options.path)
+    config = parse(given.content, given.file)
     for warning in config.warnings:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
     try:
         manifests = translate_disks(config, namespace=options.namespace, node=options.node)
     except ValueError as error:
-        _say(f"kubectl-miren: {error}")
+        say(f"kubectl-miren: {error}")
         return 2
     if not manifests:
-        _say(f"the app {config.name} has no disks")
-    return _write(to_json(manifests) if options.output == "json" else to_yaml(manifests))
-
-
-def _read_app(path: str | None) -> AppConfig:
-    if path == "-":
-        return parse(source.read_standard_input(), source.STANDARD_INPUT)
-    if path is None:
-        return parse(source.search_upwards())
-    return parse(source.app_toml_at(Path(path)))
-
-
-def _write(text: str) -> int:
-    """Write to standard output, which may be full, closed, or a pipe that nobody reads any more."""
-    try:
-        with os.fdopen(_STANDARD_OUTPUT, "w", encoding="utf-8", closefd=False) as output:
-            output.write(text)
-    except BrokenPipeError:
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        _say(f"kubectl-miren: the manifests could not be written: {error.strerror}")
-        return 1
-    return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        say(f"the app {config.name} has no disks")
+    text = to_json(manifests) if options.output == "json" else to_yaml(manifests)
+    return write(text, "the manifests")
 
 
 if __name__ == "__main__":

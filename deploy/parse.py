@@ -31,9 +31,10 @@ def parse(content: Path | str | bytes, file: str = "app.toml") -> AppConfig:
     document, positions = syntax.load(origin)
     findings = Findings(origin.file, positions)
     config = _read_app(Fields(document, (), "the top level", findings), findings)
+    warnings = in_file_order(findings.warnings)
     if findings.errors:
-        raise AppTomlError(in_file_order(findings.errors))
-    return replace(config, warnings=tuple(in_file_order(findings.warnings)))
+        raise AppTomlError(in_file_order(findings.errors), warnings)
+    return replace(config, warnings=tuple(warnings))
 
 
 def _read_app(top: Fields, findings: Findings) -> AppConfig:

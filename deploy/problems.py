@@ -25,8 +25,13 @@ class Problem:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """What problems of one file are sorted by; what has no place comes first."""
+        return (self.line or 0, self.column or 0)
+
     def __str__(self) -> str:
-        place = self.file if self.file.isprintable() else quoted(self.file)
+        place = shown_file(self.file)
         if self.line is not None:
             place += f":{self.line}:{self.column}"
         key = f"{self.key}: " if self.key else ""
@@ -34,10 +39,15 @@ class Problem:
 
 
 class AppTomlError(Exception):
-    """An app.toml that cannot be used; `problems` holds everything that is wrong with it."""
+    """An app.toml that cannot be used.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `problems` holds everything that is wrong with it, `warnings` what would be worth knowing if
+    it were right.
+    """
+
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem] = ()) -> None:
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -76,7 +86,12 @@ class Findings:
 
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     """Sort by line and column; what has no place comes first."""
-    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+    return sorted(problems, key=lambda problem: problem.place)
+
+
+def shown_file(file: str) -> str:
+    """Write a file's name so that a terminal shows it and obeys nothing in it."""
+    return file if file.isprintable() else quoted(file)
 
 
 def shown_path(path: KeyPath) -> str:
