@@ -1,4 +1,4 @@
-"""`kubectl miren validate` as its user sees it: each mistake with its place, or that all is well."""
+"""`kubectl miren validate` as its user sees it: each mistake and its place, or that all is well."""
 
 import json
 import os
