@@ -14,7 +14,7 @@ from controller.workloads import MIRROR_KEY, Object, Reference, Volume, VolumeCl
 from csi import DRIVER_NAME, KEY_PREFIX, local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
-from csi.persistent_volume import EXCLUSIVE, MIREN_CLASS, PersistentVolume
+from csi.persistent_volume import COORDINATOR, EXCLUSIVE, MIREN_CLASS, PersistentVolume, Pin
 from csi.wish import SIZE
 
 NAME_KEY = f"{KEY_PREFIX}name"
@@ -129,7 +129,7 @@ class Mirror:
             handle=disk.name,
             capacity=str(max(disk.size, asked)),
             claim=_claim_ref(reference, bound),
-            node="" if disk.node == self.coordinator() else disk.node,
+            pin=COORDINATOR if disk.node == self.coordinator() else Pin.to_node(disk.node),
             labels=LABELS,
             annotations={
                 NAME_KEY: disk.name,

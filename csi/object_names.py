@@ -27,8 +27,13 @@ def object_name(name: str) -> str:
     """
     if is_dns_label(name) and not _LOOKS_HASHED.search(name) and _TAKEN not in name:
         return name
-    digits = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
-    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return hashed_name(name, of=name)
+
+
+def hashed_name(text: str, *, of: str) -> str:
+    """Return a readable part of `text` and eight digits of a SHA-256: a valid object name."""
+    digits = hashlib.sha256(of.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     readable = readable[: LONGEST_LABEL - _HASH_DIGITS - 1].rstrip("-")
     return f"{readable or 'disk'}-{digits}"
 

@@ -6,7 +6,7 @@ applied over a volume that the controller has made, and again with other setting
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from csi import COORDINATOR_LABEL, DRIVER_NAME, TOPOLOGY_KEY, wish
 from csi.object_names import object_name
@@ -20,6 +20,27 @@ Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """The label of the nodes that have a disk."""
+
+    key: str
+    value: str
+
+    @classmethod
+    def to_node(cls, node: str) -> Self:
+        """Return the label that only this node has."""
+        return cls(TOPOLOGY_KEY, node)
+
+    def selector(self) -> Manifest:
+        """Return a NodeSelector."""
+        term = {"key": self.key, "operator": "In", "values": [self.value]}
+        return {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+
+
+COORDINATOR = Pin(COORDINATOR_LABEL, "true")
+
+
+@dataclass(frozen=True, slots=True)
 class PersistentVolume:
     """What differs between the volumes of two disks."""
 
@@ -28,8 +49,8 @@ class PersistentVolume:
     claim: Mapping[str, str]
     """The claimRef: at least a namespace and a name. A volume that is reserved for nobody could be
     taken by any claim of its class."""
-    node: str = ""
-    """The node that has it, empty for the coordinator."""
+    pin: Pin = COORDINATOR
+    """The nodes that have it."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     wish: Mapping[str, str] = field(default_factory=dict)
@@ -46,8 +67,6 @@ class PersistentVolume:
     def manifest(self) -> Manifest:
         """Return the object; whatever becomes of it, the disk stays (Retain)."""
         claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **self.claim}
-        key, value = (TOPOLOGY_KEY, self.node) if self.node else (COORDINATOR_LABEL, "true")
-        term = {"key": key, "operator": "In", "values": [value]}
         spec: Manifest = {
             "storageClassName": self.storage_class,
             "capacity": {"storage": self.capacity},
@@ -55,7 +74,7 @@ class PersistentVolume:
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": claim,
             "csi": {"driver": DRIVER_NAME, "volumeHandle": self.handle},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
+            "nodeAffinity": {"required": self.pin.selector()},
         }
         if self.volume_mode != "Filesystem":
             spec["volumeMode"] = self.volume_mode

@@ -12,13 +12,16 @@ from deploy.model import (
     EnvVar,
     Filesystem,
     FixedConcurrency,
+    PortType,
     Provider,
     Service,
 )
+from deploy.options import Options
 from deploy.output import to_json, to_yaml
 from deploy.parse import parse
 from deploy.problems import AppTomlError, Problem
 from deploy.source import search_upwards
+from deploy.translation import translate, translate_services
 
 __all__ = [
     "AppConfig",
@@ -31,6 +34,8 @@ __all__ = [
     "Filesystem",
     "FixedConcurrency",
     "Manifest",
+    "Options",
+    "PortType",
     "Problem",
     "Provider",
     "Service",
@@ -39,5 +44,7 @@ __all__ = [
     "search_upwards",
     "to_json",
     "to_yaml",
+    "translate",
     "translate_disks",
+    "translate_services",
 ]

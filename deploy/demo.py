@@ -21,6 +21,7 @@ import grpc
 import deploy
 from csi import DRIVER_NAME, wish
 from csi.disk import GIB
+from csi.persistent_volume import Pin
 from csi.stubs import csi_pb2
 from deploy.local_driver import LocalDriver, mount_capability, pod_context
 
@@ -94,7 +95,9 @@ class Demo:
         """Show the app and what it becomes."""
         self.story.chapter("An app with two disks: app.toml")
         self.story.show(APP_TOML.read_text())
-        manifests = deploy.translate_disks(deploy.parse(APP_TOML), node=NODE)
+        manifests = deploy.translate_disks(
+            deploy.parse(APP_TOML), deploy.Options(pin=Pin.to_node(NODE))
+        )
         self.story.chapter("kubectl miren translate --only disks: a PV and a PVC for each")
         self.story.show(deploy.to_yaml(manifests))
         for manifest in manifests:

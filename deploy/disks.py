@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from csi import KEY_PREFIX, wish
 from csi.duration import format_duration
 from csi.local_id import LocalId
-from csi.object_names import is_dns_label, object_name
+from csi.object_names import object_name
 from csi.persistent_volume import EXCLUSIVE, LOCAL_CLASS, MIREN_CLASS, Manifest, PersistentVolume
 from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
+from deploy.options import DEFAULTS, Options
 
 NAME_KEY = f"{KEY_PREFIX}name"
 
@@ -47,25 +48,13 @@ class _Volume:
         return f"{self.disk.size_gb}Gi" if self.disk.size_gb else _NOMINAL_SIZE
 
 
-def translate_disks(
-    config: AppConfig, *, namespace: str = "default", node: str | None = None
-) -> list[Manifest]:
-    """Return each disk's volume and claim, ordered by their name.
-
-    The volumes are pinned to `node`, or else to the node labelled as the coordinator.
-
-    Raises:
-        ValueError: the namespace or the node has a name that Kubernetes does not allow.
-    """
-    if not is_dns_label(namespace):
-        raise ValueError(f'"{namespace}" is no namespace: use lower-case letters, digits, hyphens')
-    if node is not None and not is_label_value(node):
-        raise ValueError(f'"{node}" is no node name: see `kubectl get nodes`')
+def translate_disks(config: AppConfig, options: Options = DEFAULTS) -> list[Manifest]:
+    """Return each disk's volume and claim, ordered by their name."""
     volumes = sorted(_volumes(config), key=lambda volume: object_name(volume.handle))
     return [
         manifest
         for volume in volumes
-        for manifest in (_persistent_volume(volume, namespace, node), _claim(volume, namespace))
+        for manifest in (_persistent_volume(volume, options), _claim(volume, options.namespace))
     ]
 
 
@@ -80,7 +69,7 @@ def _volumes(config: AppConfig) -> Iterable[_Volume]:
     return by_handle.values()
 
 
-def _persistent_volume(volume: _Volume, namespace: str, node: str | None) -> Manifest:
+def _persistent_volume(volume: _Volume, options: Options) -> Manifest:
     name = object_name(volume.handle)
     # Other apps may use the disk later: nothing here names this one but who created it.
     labels = {"app.kubernetes.io/managed-by": "miren-csi"}
@@ -89,8 +78,8 @@ def _persistent_volume(volume: _Volume, namespace: str, node: str | None) -> Man
     return PersistentVolume(
         handle=volume.handle,
         capacity=volume.size,
-        claim={"namespace": namespace, "name": name},
-        node=node or "",
+        claim={"namespace": options.namespace, "name": name},
+        pin=options.pin,
         labels=labels,
         annotations={NAME_KEY: volume.handle},
         wish=_wish(volume),

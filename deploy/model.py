@@ -24,6 +24,16 @@ class Filesystem(StrEnum):
     BTRFS = "btrfs"
 
 
+class PortType(StrEnum):
+    """What a service speaks at its port."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    GRPC = "grpc"
+    TCP = "tcp"
+    UDP = "udp"
+
+
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
     """A disk as a service asks for it (`[[services.NAME.disks]]`).
@@ -82,7 +92,7 @@ class Service:
     image: str | None = None
     port: int | None = None
     port_name: str | None = None
-    port_type: str | None = None
+    port_type: PortType = PortType.TCP
     env: tuple[EnvVar, ...] = ()
     concurrency: Concurrency = field(default_factory=FixedConcurrency)
     disks: tuple[DiskSpec, ...] = ()

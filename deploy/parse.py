@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from csi.object_names import LONGEST_LABEL
-from deploy import syntax
+from deploy import advice, procfile, syntax
 from deploy.disk_entries import check_disks
 from deploy.fields import Fields
+from deploy.hosts import check_hosts
 from deploy.local_data import with_local_data
 from deploy.model import AppConfig, Build
 from deploy.problems import AppTomlError, Findings, in_file_order
@@ -17,30 +18,35 @@ from deploy.source import decode, read
 def parse(content: Path | str | bytes, file: str = "app.toml") -> AppConfig:
     """Read an app.toml: the file at a Path, or its content, which messages call `file`.
 
-    An app that defines no service has the one that Miren gives it, `web`.
+    With a file the app's Procfile is read too. An app that defines no service has the one that
+    Miren gives it, `web`.
 
     Raises:
-        AppTomlError: the file cannot be read or is wrong; it carries every problem found.
+        AppTomlError: a file cannot be read or is wrong; it carries every problem found.
     """
+    processes: dict[str, str] = {}
     if isinstance(content, Path):
         origin = read(content)
+        if found := procfile.beside(content):
+            processes = procfile.read(found)
     else:
         # No file holds a lone surrogate; encoded like this, it is refused as a bad byte.
         raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
         origin = decode(raw, file)
     document, positions = syntax.load(origin)
     findings = Findings(origin.file, positions)
-    config = _read_app(Fields(document, (), "the top level", findings), findings)
+    config = _read_app(Fields(document, (), "the top level", findings), processes, findings)
     warnings = in_file_order(findings.warnings)
     if findings.errors:
         raise AppTomlError(in_file_order(findings.errors), warnings)
     return replace(config, warnings=tuple(warnings))
 
 
-def _read_app(top: Fields, findings: Findings) -> AppConfig:
+def _read_app(top: Fields, processes: dict[str, str], findings: Findings) -> AppConfig:
     name = top.name("my-app", LONGEST_LABEL)
     read = [read_service(*entry) for entry in top.named_tables("services", "[services.NAME]")]
-    services = sorted((service for service, _ in read), key=lambda service: service.name)
+    all_of_them = procfile.with_processes((service for service, _ in read), processes)
+    services = sorted(all_of_them, key=lambda service: service.name)
     check_disks([use for _, uses in read for use in uses], findings)
     config = AppConfig(
         name,
@@ -51,7 +57,10 @@ def _read_app(top: Fields, findings: Findings) -> AppConfig:
         post_import=top.string("post_import"),
         concurrency=top.integer("concurrency", 0),
     )
-    return with_local_data(config, findings)
+    config = with_local_data(config, findings)
+    check_hosts(config, findings)
+    advice.check(config, findings)
+    return config
 
 
 def _read_build(top: Fields) -> Build:

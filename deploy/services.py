@@ -1,12 +1,21 @@
 """Reading `[services.NAME]`, and the environment, which apps and services both have."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from csi.object_names import LONGEST_LABEL
 from deploy.disk_entries import DiskUse, read_disk
 from deploy.fields import Fields
-from deploy.model import AutoConcurrency, Concurrency, DiskSpec, EnvVar, FixedConcurrency, Service
+from deploy.model import (
+    AutoConcurrency,
+    Concurrency,
+    DiskSpec,
+    EnvVar,
+    FixedConcurrency,
+    PortType,
+    Service,
+)
 from deploy.names import miren_name_mistake, nearest_miren_name
 from deploy.problems import quoted
 
@@ -27,7 +36,18 @@ _KEYS_OF_MODE = {
 
 def implied_service() -> Service:
     """Return the service of an app that defines none: Miren runs its image as `web`."""
-    return Service(_WEB, port=_WEB_PORT, concurrency=AutoConcurrency())
+    return Service(_WEB, port=_WEB_PORT, port_type=PortType.HTTP, concurrency=AutoConcurrency())
+
+
+def process(name: str, command: str) -> Service:
+    """Return the service that a line of a Procfile defines."""
+    if name == _WEB:
+        return replace(implied_service(), command=command)
+    return Service(name, command=command)
+
+
+def _port_type(service: str) -> PortType:
+    return PortType.HTTP if service == _WEB else PortType.TCP
 
 
 def read_service(name: str, fields: Fields) -> tuple[Service, list[DiskUse]]:
@@ -47,7 +67,7 @@ def read_service(name: str, fields: Fields) -> tuple[Service, list[DiskUse]]:
         image=fields.string("image"),
         port=fields.integer("port", 1, 65535) or (_WEB_PORT if name == _WEB else None),
         port_name=fields.string("port_name"),
-        port_type=fields.string("port_type"),
+        port_type=fields.choice("port_type", PortType, _port_type(name)) or PortType.TCP,
         env=read_env(fields),
         concurrency=_read_concurrency(name, fields, disks),
         disks=disks,

@@ -1,5 +1,6 @@
 """kubectl-miren as a user runs it: what it prints where, and its exit status."""
 
+import base64
 import contextlib
 import json
 import os
@@ -114,13 +115,88 @@ def test_an_app_without_disks_prints_nothing_and_says_so() -> None:
     assert result.stderr == "the app a has no disks\n"
 
 
-def test_the_complete_translation_is_said_to_come_later(shop: Path) -> None:
+def test_an_app_is_printed_whole_or_without_its_disks(shop: Path) -> None:
+    whole = run("translate", shop, "--image", "shop:1", "--set", "LOG=debug")
+    services = run("translate", shop, "--image", "shop:1", "--set", "LOG=debug", "--only=services")
+
+    assert kinds(whole.stdout)[:2] == ["PersistentVolume", "PersistentVolumeClaim"]
+    assert kinds(whole.stdout)[2:] == kinds(services.stdout) == ["Secret", "Service", "Deployment"]
+
+
+def test_a_missing_image_is_told(shop: Path) -> None:
     result = run("translate", shop)
+
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "kubectl-miren: only disks can be translated so far, all of an app comes in a later "
-        "version: add --only disks\n"
+        "kubectl-miren: service db of shop runs the app's built image: name it with --image\n"
     )
+
+
+def test_what_the_command_line_sets_wins_over_files(shop: Path) -> None:
+    (shop / "env").write_text(
+        '# of this stage\n\nexport LOG=info\nGREETING=\'$HOME "x"\'\nLINES="a\\nb"\nPLAIN = a b \n'
+    )
+
+    result = run("translate", shop, "--image=i", "--env-file", shop / "env", "--set", "LOG=debug")
+
+    (secret,) = (one for one in yaml.safe_load_all(result.stdout) if one["kind"] == "Secret")
+    assert {key: base64.b64decode(value).decode() for key, value in secret["data"].items()} == {
+        "LOG": "debug",
+        "GREETING": '$HOME "x"',
+        "LINES": "a\nb",
+        "PLAIN": "a b",
+    }
+
+
+def test_each_mistake_of_an_env_file_is_told(shop: Path) -> None:
+    (shop / "env").write_text("GOOD=1\nBAD\n=2\n")
+
+    result = run("translate", shop, "--image=i", "--env-file", shop / "env")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{shop}/env:{at}:1" for at in (2, 3)]
+
+
+def test_a_folder_gets_a_file_for_each_object(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "shop"
+    words = ("translate", shop, "--image=i", "-o", f"dir:{folder}")
+
+    assert run(*words).returncode == 0
+    named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert named == [
+        "data.persistentvolume.yaml",
+        "data.persistentvolumeclaim.yaml",
+        "shop-db.service.yaml",
+        "shop-db.deployment.yaml",
+    ]
+    assert {path.name for path in folder.iterdir()} == {"kustomization.yaml", *named}
+    assert yaml.safe_load((folder / named[0]).read_text())["kind"] == "PersistentVolume"
+
+    # Of what it wrote it removes what is not needed any more, and nothing else.
+    (folder / "mine.yaml").write_text("kind: Mine\n")
+    assert run(*words, "--only=disks").returncode == 0
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"kustomization.yaml", "mine.yaml", *named[:2]}
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(shop: Path) -> None:
+    before = sorted(shop.rglob("*"))
+
+    result = run("translate", shop, "--image=i", "-o", f"dir:{shop}")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"kubectl-miren: {shop} holds other files: name a new or an empty folder\n"
+    )
+    assert sorted(shop.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_written_exits_1(shop: Path) -> None:
+    result = run("translate", shop, "--image=i", "-o", "dir:/proc/none")
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("kubectl-miren: /proc/none could not be written: ")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +204,15 @@ def test_the_complete_translation_is_said_to_come_later(shop: Path) -> None:
     [
         ([], "the following arguments are required: COMMAND"),
         (["translat"], "invalid choice: 'translat'"),
-        (["translate", "--only", "services"], "invalid choice: 'services'"),
+        (["translate", "--only", "secrets"], "invalid choice: 'secrets'"),
+        (["translate", "-o", "xml"], "'xml' is none of yaml, json, dir:PATH"),
+        (["translate", "-o", "dir:"], "'dir:' is none of yaml, json, dir:PATH"),
+        (["translate", "-", "--set", "LOG"], '"LOG" is no KEY=VALUE'),
+        (["translate", "-", "--image", "a b"], '"a b" is no image'),
+        (["translate", "-", "--image", ""], '"" is no image'),
+        (["translate", "-", "--env-file", "none"], "none: cannot be read: No such file"),
+        (["translate", "-", "--coordinator-label", "disk"], '"disk" is no label'),
+        (["translate", "-", "--node=a", "--coordinator-label=b=c"], "not allowed with"),
         (["translate", "-", "--only", "disks", "--namespace", "Prod"], '"Prod" is no namespace'),
         (["translate", "-", "--only", "disks", "--node", "a b"], '"a b" is no node name'),
         (["translate", "missing", "--only", "disks"], "missing: cannot be read: No such file"),
@@ -152,9 +236,8 @@ def test_no_app_above_the_working_directory_exits_2() -> None:
 
 def test_help_shows_how_to_use_it() -> None:
     assert "translate" in run("--help").stdout
-    assert (
-        "kubectl miren translate --only disks | kubectl apply -f -" in run("translate", "-h").stdout
-    )
+    example = "kubectl miren translate --image registry.example/shop:7 | kubectl apply -f -"
+    assert example in run("translate", "-h").stdout
 
 
 def test_the_version_is_told() -> None:

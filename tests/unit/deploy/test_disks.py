@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from csi import local_id
 from csi.disk import FILESYSTEMS
-from deploy import Filesystem, Manifest, parse, to_yaml, translate_disks
+from csi.persistent_volume import Pin
+from deploy import Filesystem, Manifest, Options, parse, to_yaml, translate_disks
 
 GOLDEN = Path(__file__).with_name("golden")
 APPS = sorted(GOLDEN.glob("*.toml"))
@@ -119,9 +120,9 @@ def test_the_filesystems_of_an_app_are_those_of_the_driver() -> None:
 
 def affinity(node: str | None) -> object:
     app = 'name = "a"\n[[services.db.disks]]\nname = "data"\nmount_path = "/data"'
-    [term] = translate_disks(parse(app), node=node)[0]["spec"]["nodeAffinity"]["required"][
-        "nodeSelectorTerms"
-    ]
+    pinned = Options(pin=Pin.to_node(node)) if node else Options()
+    volume, _ = translate_disks(parse(app), pinned)
+    [term] = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
     return term["matchExpressions"]
 
 
@@ -143,7 +144,7 @@ def test_a_volume_is_pinned_to_the_node_that_is_named() -> None:
 
 def test_the_claims_are_in_the_namespace_that_is_named() -> None:
     app = parse('name = "a"\n[[services.db.disks]]\nname = "data"\nmount_path = "/data"')
-    volume, claim = translate_disks(app, namespace="shop")
+    volume, claim = translate_disks(app, Options(namespace="shop"))
     assert claim["metadata"]["namespace"] == "shop"
     assert volume["spec"]["claimRef"]["namespace"] == "shop"
 
@@ -151,13 +152,13 @@ def test_the_claims_are_in_the_namespace_that_is_named() -> None:
 @pytest.mark.parametrize("namespace", ["", "Shop", "a b", "a" * 64, "-a"])
 def test_a_namespace_that_is_none_is_refused(namespace: str) -> None:
     with pytest.raises(ValueError, match="is no namespace"):
-        translate_disks(parse('name = "a"'), namespace=namespace)
+        Options(namespace=namespace)
 
 
 @pytest.mark.parametrize("node", ["", "a b", "a" * 64, "-a", "a/b"])
 def test_a_node_that_is_none_is_refused(node: str) -> None:
     with pytest.raises(ValueError, match="is no node name"):
-        translate_disks(parse('name = "a"'), node=node)
+        Options(pin=Pin.to_node(node))
 
 
 USES = [

@@ -12,6 +12,7 @@ from deploy import (
     EnvVar,
     Filesystem,
     FixedConcurrency,
+    PortType,
     Provider,
     Service,
     parse,
@@ -98,7 +99,7 @@ def test_every_key_arrives() -> None:
                 image="shop:latest",
                 port=8080,
                 port_name="http",
-                port_type="tcp",
+                port_type=PortType.TCP,
                 env=(EnvVar("LOG", "debug"), EnvVar("SECRET", "")),
                 concurrency=AutoConcurrency(20, 5400.0),
             ),
@@ -116,7 +117,9 @@ def test_a_services_own_environment_wins() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     config = parse('name = "shop"\n[services.web]\n[services.worker]')
     web, worker = config.services
-    assert web == Service("web", port=3000, concurrency=AutoConcurrency(10, 900.0))
+    assert web == Service(
+        "web", port=3000, port_type=PortType.HTTP, concurrency=AutoConcurrency(10, 900.0)
+    )
     assert worker == Service("worker", port=None, concurrency=FixedConcurrency(1))
     assert config.build == Build()
 

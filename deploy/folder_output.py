@@ -1,0 +1,65 @@
+"""Manifests as a folder: a file for each object, and a kustomization.yaml that names them."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from csi.persistent_volume import Manifest
+from deploy.output import to_yaml
+
+KUSTOMIZATION = "kustomization.yaml"
+_MARK = (
+    "# Written by kubectl miren translate, which removes files that it does not name any more.\n"
+)
+
+
+def write_folder(folder: Path, manifests: Sequence[Manifest]) -> None:
+    """Write the objects into a folder, new, empty or written by this before.
+
+    The kustomization changes last: until then it names the old files, which are still there.
+
+    Raises:
+        ValueError: the folder holds something else.
+        OSError: it cannot be written.
+    """
+    kustomization = folder / KUSTOMIZATION
+    old = _written(folder)
+    files = {_file_name(manifest): to_yaml([manifest]) for manifest in manifests}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        _replace(folder / name, text)
+    content = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [*files],
+    }
+    _replace(kustomization, _MARK + to_yaml([content]))
+    for name in old - set(files):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
+def _written(folder: Path) -> set[str]:
+    """Return the files of a folder that this wrote; raises ValueError when it was another."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return set()
+    try:
+        text = (folder / KUSTOMIZATION).read_text(encoding="utf-8")
+        names = map(str, yaml.safe_load(text)["resources"]) if text.startswith(_MARK) else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        names = None
+    if names is None:
+        raise ValueError(f"{folder} holds other files: name a new or an empty folder")
+    return {name for name in names if Path(name).name == name}
+
+
+def _file_name(manifest: Manifest) -> str:
+    return f"{manifest['metadata']['name']}.{manifest['kind'].lower()}.yaml"
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

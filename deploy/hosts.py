@@ -1,0 +1,57 @@
+"""Names such as `db.app.miren`, by which Miren's services find each other.
+
+An ordinary cluster's DNS knows nothing of them. Where an app writes them down, in its environment
+and its commands, they become the service's address in the cluster.
+"""
+
+import re
+from collections.abc import Iterable
+
+from deploy.model import AppConfig
+from deploy.positions import KeyPath
+from deploy.problems import Findings, quoted
+from deploy.service_names import service_name
+
+SUFFIX = ".app.miren"
+
+# A trailing dot, which makes a name absolute, belongs to the name only where that cannot be the
+# end of a sentence.
+_HOST = re.compile(
+    r"(?<![A-Za-z0-9_.-])([A-Za-z0-9-]+)\.app\.miren(?:\.(?=[:/]))?(?![A-Za-z0-9_-]|\.[A-Za-z0-9_])",
+    re.IGNORECASE,
+)
+
+
+def with_addresses(text: str, app: str, services: Iterable[str]) -> str:
+    """Return a text with the addresses of these services in place of their Miren names."""
+    known = {service.lower(): service for service in services}
+
+    def address(match: re.Match[str]) -> str:
+        service = known.get(match[1].lower())
+        return service_name(app, service) if service else match[0]
+
+    return _HOST.sub(address, text)
+
+
+def check_hosts(config: AppConfig, findings: Findings) -> None:
+    """Warn of names of services that the app does not have."""
+    known = {service.name.lower() for service in config.services}
+    for path, text in _texts(config):
+        for name in dict.fromkeys(match[1] for match in _HOST.finditer(text)):
+            if name.lower() not in known:
+                what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
+                names = ", ".join(service.name for service in config.services)
+                findings.warn(path, what, f"its services are {names}")
+
+
+def _texts(config: AppConfig) -> Iterable[tuple[KeyPath, str]]:
+    for index, entry in enumerate(config.env):
+        yield ("env", index, "value"), entry.value
+    if config.post_import:
+        yield ("post_import",), config.post_import
+    for service in config.services:
+        path = ("services", service.name)
+        if service.command:
+            yield (*path, "command"), service.command
+        for index, entry in enumerate(service.env):
+            yield (*path, "env", index, "value"), entry.value

@@ -1,0 +1,53 @@
+"""`post_import`: a command that runs once for each new image, as a Job."""
+
+import hashlib
+import json
+
+from csi.object_names import hashed_name
+from csi.persistent_volume import Manifest
+from deploy import labels
+from deploy.environment import Environment
+from deploy.hosts import with_addresses
+from deploy.model import AppConfig
+from deploy.options import Options
+from deploy.pods import Container, pod_spec
+
+_WEB = "web"
+_RETRIES = 2
+
+
+def environment_name(app: str) -> str:
+    """Return what the Secret with the app's own environment is called."""
+    return hashed_name(f"{app}-post-import", of=f"{app}//post-import")
+
+
+def job(
+    config: AppConfig, command: str, image: str, environment: Environment, options: Options
+) -> Manifest:
+    """Return the Job, whose name is another one when anything of it is: a Job never changes.
+
+    It has no miren disk: the instance that runs holds that. It has the local disks of `web`.
+    """
+    web = next((service for service in config.services if service.name == _WEB), None)
+    disks = [disk for disk in web.disks if not disk.is_miren] if web else []
+    services = [service.name for service in config.services]
+    line = with_addresses(command, config.name, services)
+    container = Container("post-import", image, line, environment, disks)
+    spec = pod_spec(config, container, options)
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": hashed_name(f"{config.name}-post-import", of=f"{config.name} {digest}"),
+            "namespace": options.namespace,
+            "labels": labels.of_app(config.name),
+        },
+        "spec": {
+            "backoffLimit": _RETRIES,
+            "template": {
+                "metadata": {"labels": labels.of_app(config.name)},
+                "spec": {"restartPolicy": "Never", **spec},
+            },
+        },
+    }
