@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.leases import utc_now
 from controller.workloads import Reference
 from csi import DRIVER_NAME
 from csi.errors import DiskError
+from csi.kubernetes_api import Conflict, KubernetesApi, Object
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Mapping
 
-from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.pool import Pool
 from controller.remote_pool import RemotePool
 from csi import COORDINATOR_LABEL, POOL_LABEL, key_pair
 from csi.errors import InvalidRequest, NotFound
 from csi.key_pair import CERTIFICATE, KEY, KeyPair
+from csi.kubernetes_api import Conflict, KubernetesApi, Object
 
 SECRET = "miren-csi-pool"
 """The Secret with the key pair, in the driver's namespace."""

@@ -13,7 +13,7 @@ from csi.object_names import object_name
 
 if TYPE_CHECKING:
     # Importing it takes a second and 15 MiB, which only a controller in a cluster has to spend.
-    from controller.kubernetes_api import KubernetesApi
+    from csi.kubernetes_api import KubernetesApi
 
 NODE = "node/"
 """What the holder's name begins with while no pod is known."""

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.leases import utc_now
 from csi.errors import DiskError, NotFound
+from csi.kubernetes_api import Conflict, KubernetesApi, Object
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ import time
 from typing import Any
 
 from controller import lease_record
-from controller.kubernetes_api import Conflict, KubernetesApi, Object
 from controller.lease import Lease
 from controller.leases import Change, utc_now
 from csi import DRIVER_NAME, KEY_PREFIX
 from csi.errors import NotFound, Unavailable
+from csi.kubernetes_api import Conflict, KubernetesApi, Object
 from csi.object_names import object_name
 
 log = logging.getLogger(__name__)

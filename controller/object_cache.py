@@ -10,8 +10,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from controller.kubernetes_api import BOOKMARK, Gone, KubernetesApi, Object
 from csi.errors import DiskError
+from csi.kubernetes_api import BOOKMARK, Gone, KubernetesApi, Object
 
 log = logging.getLogger(__name__)
 

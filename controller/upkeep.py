@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from controller import workloads
 from controller.cluster_events import Events
 from controller.holders import Holders
-from controller.kubernetes_api import Conflict, KubernetesApi
 from controller.leader import LeaderElection
 from controller.lease_care import LeaseCare
 from controller.leases import Leases, utc_now
@@ -16,6 +15,7 @@ from controller.nodes import Nodes
 from controller.object_cache import ObjectCache
 from controller.pv_mirror import Change, Correct, Make, Mirror, Remove, Tell
 from csi.errors import DiskError, NotFound
+from csi.kubernetes_api import Conflict, KubernetesApi
 
 log = logging.getLogger(__name__)
 

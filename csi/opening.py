@@ -91,8 +91,8 @@ def open_nodes(spec: str) -> "Nodes":
     Raises InvalidRequest when it is wrong, Unavailable when the API server cannot be asked.
     """
     from controller.cluster_nodes import ClusterNodes, keys_of
-    from controller.kubernetes_api import KubernetesApi
     from controller.nodes import Nodes
+    from csi.kubernetes_api import KubernetesApi
 
     port = spec.partition(":")[2]
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
@@ -123,12 +123,12 @@ def open_record(spec: str, nodes: "Nodes") -> Record:
 
 def _cluster(nodes: "Nodes") -> Record:
     from controller.holders import PodHolders
-    from controller.kubernetes_api import KubernetesApi
     from controller.leader import LeaderElection
     from controller.lease_objects import LeaseObjects
     from controller.leases import Leases
     from controller.pv_mirror import Mirror
     from controller.upkeep import Upkeep
+    from csi.kubernetes_api import KubernetesApi
 
     api, namespace = KubernetesApi(), KubernetesApi.own_namespace()
     leases, holders = Leases(LeaseObjects(api, namespace)), PodHolders(api)

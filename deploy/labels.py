@@ -15,10 +15,9 @@ def of_app(app: str) -> dict[str, str]:
 
 
 def of_service(app: str, service: str) -> dict[str, str]:
-    """Return the labels of a service's objects."""
+    """Return the labels of a service's objects and pods, and of the selectors of these.
+
+    All three in selectors, which can never be changed: a chart of another vendor may label its
+    pods with the same app and component.
+    """
     return {APP: app, SERVICE: service, MANAGER: OURS}
-
-
-def of_pods(app: str, service: str) -> dict[str, str]:
-    """Return the labels that tell a service's pods from others: selectors can never be changed."""
-    return {APP: app, SERVICE: service}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from csi import __version__
-from deploy import translate_command, validate_command
+from deploy import deploy_command, translate_command, validate_command
 from deploy.console import say
 from deploy.problems import AppTomlError
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubectl-miren", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"kubectl-miren {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (translate_command, validate_command):
+    for module in (translate_command, validate_command, deploy_command):
         module.add_to(commands)
     return parser
 

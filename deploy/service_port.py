@@ -23,7 +23,7 @@ def service_object(app: str, service: Service, namespace: str) -> Manifest:
     Without a port it has no address of its own, but those of the pods: all ports of these can be
     reached by its name, as in Miren.
     """
-    spec: Manifest = {"selector": labels.of_pods(app, service.name)}
+    spec: Manifest = {"selector": labels.of_service(app, service.name)}
     if service.port is None:
         spec = {"clusterIP": "None", **spec}
     else:

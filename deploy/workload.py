@@ -37,11 +37,11 @@ def deployment(
         service.port_type,
         cpu=_CPU if scales else "",
     )
-    metadata: Manifest = {"labels": labels.of_pods(config.name, service.name)}
+    metadata: Manifest = {"labels": labels.of_service(config.name, service.name)}
     if environment.variables:
         metadata["annotations"] = {CHECKSUM_KEY: environment.checksum()}
     spec: Manifest = {
-        "selector": {"matchLabels": labels.of_pods(config.name, service.name)},
+        "selector": {"matchLabels": labels.of_service(config.name, service.name)},
         "template": {"metadata": metadata, "spec": pod_spec(config, container, options)},
     }
     if isinstance(service.concurrency, FixedConcurrency):

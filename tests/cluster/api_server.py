@@ -168,8 +168,8 @@ class Cluster:
     def store(self) -> "LeaseObjects":
         """The store that a driver opens."""
         # It takes a second and memory, which most tests can do without.
-        from controller.kubernetes_api import KubernetesApi
         from controller.lease_objects import LeaseObjects
+        from csi.kubernetes_api import KubernetesApi
 
         return LeaseObjects(KubernetesApi(), self.namespace)
 

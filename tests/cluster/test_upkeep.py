@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from controller.holders import PodHolders
-from controller.kubernetes_api import KubernetesApi
 from controller.leader import LeaderElection
 from controller.lease import Claim
 from controller.lease_objects import LeaseObjects
@@ -21,6 +20,7 @@ from controller.pv_mirror import Mirror
 from controller.upkeep import Upkeep
 from csi.disk import MIB, Disk
 from csi.errors import LeaseHeld
+from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import PersistentVolume
 from tests.cluster.api_server import ApiServer, Cluster
 from tests.cluster.controller_manager import ControllerManager

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller import workloads
-from controller.kubernetes_api import Object
 from controller.workloads import Pod, Volume, VolumeClaim
 from csi import DRIVER_NAME
 from csi.disk import GIB
+from csi.kubernetes_api import Object
 
 VOLUMES = "/api/v1/persistentvolumes"
 

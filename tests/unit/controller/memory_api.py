@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from controller.kubernetes_api import Conflict, Gone, KubernetesApi, Object
 from csi.errors import NotFound, Unavailable
+from csi.kubernetes_api import Conflict, Gone, KubernetesApi, Object
 
 PAGE = 2
 """How many objects a list brings at once: few, so that every list has pages."""
@@ -146,7 +146,7 @@ class MemoryApi(KubernetesApi):
             before = self._existing(place, version)
             return self._store(place, merged(before, patch), before)
 
-    def delete(self, path: str, version: str) -> None:
+    def delete(self, path: str, version: str | None = None, propagation: str = "") -> None:  # noqa: ARG002
         place = self._called("delete", path)
         with self._changed:
             self._existing(place, version)

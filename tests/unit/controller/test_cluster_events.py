@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from controller.cluster_events import Events
-from controller.kubernetes_api import Conflict, Object
 from controller.workloads import Reference
+from csi.kubernetes_api import Conflict, Object
 from tests.unit.controller.memory_api import MemoryApi
 from tests.unit.controller.memory_leases import Clock
 

@@ -3,8 +3,8 @@
 import pytest
 
 from controller.holders import Holders, PodHolders, UnknownHolders
-from controller.kubernetes_api import Object
 from csi.errors import Unavailable
+from csi.kubernetes_api import Object
 from tests.unit.controller.cluster_objects import VOLUMES, pod, pods_of, seen_volume, volume
 from tests.unit.controller.memory_api import MemoryApi
 

@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from controller.kubernetes_api import Object
 from controller.leader import DURATION, RENEW, LeaderElection
 from csi.errors import NotFound
+from csi.kubernetes_api import Object
 from tests.unit.controller.memory_api import MemoryApi
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/miren-system/leases"

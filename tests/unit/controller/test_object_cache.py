@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from controller import workloads
-from controller.kubernetes_api import Object
 from controller.object_cache import ObjectCache, Trim
+from csi.kubernetes_api import Object
 from tests.unit.controller.cluster_objects import VOLUMES, pod, pods_of, volume
 from tests.unit.controller.memory_api import MemoryApi
 

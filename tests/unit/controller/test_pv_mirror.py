@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.kubernetes_api import Object
 from controller.pv_mirror import Correct, Make, Mirror, Remove
 from controller.workloads import claim_of, volume_of
 from csi.disk import DEFAULT_LEASE_TIMEOUT, GIB, Content, Disk
+from csi.kubernetes_api import Object
 from deploy import parse, translate_disks
 from tests.unit.controller.cluster_objects import UID, VOLUMES, claim, volume
 from tests.unit.controller.memory_api import MemoryApi

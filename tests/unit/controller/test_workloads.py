@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from controller import workloads
-from controller.kubernetes_api import Object
 from controller.workloads import Reference, claim_of, pod_of, volume_of
 from csi.disk import GIB
+from csi.kubernetes_api import Object
 from tests.unit.controller.cluster_objects import UID, claim, pod, seen_pod, volume
 
 PGDATA = Reference("default", "pgdata")

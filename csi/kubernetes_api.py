@@ -41,10 +41,11 @@ class Gone(Exception):
 class KubernetesApi:
     """An API server, reached by the service account of a pod or by a kubeconfig."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: str | None = None) -> None:
         """Read where the API server is; it is not called before the first request.
 
-        Raises InvalidRequest when neither a service account nor a usable kubeconfig is there.
+        A kubeconfig's current context counts, or the one that is named. Raises InvalidRequest when
+        neither a service account nor a usable kubeconfig is there.
         """
         configuration = client.Configuration()
         try:
@@ -53,7 +54,7 @@ class KubernetesApi:
             else:
                 # The library itself reads KUBECONFIG only when it is imported.
                 place = os.environ.get("KUBECONFIG")
-                config.load_kube_config(place, client_configuration=configuration)
+                config.load_kube_config(place, context, client_configuration=configuration)
         except (config.ConfigException, OSError, ValueError, TypeError) as error:
             raise InvalidRequest(
                 f"no way to the Kubernetes API: {error}. Run in a pod with a service account, or "
@@ -68,6 +69,16 @@ class KubernetesApi:
     def own_namespace() -> str:
         """Return the namespace of this pod, or the driver's usual one outside of a cluster."""
         return _NAMESPACE.read_text().strip() if _NAMESPACE.exists() else DEFAULT_NAMESPACE
+
+    @staticmethod
+    def context_namespace(context: str | None = None) -> str:
+        """Return the namespace that a context of the kubeconfig names, `default` if it does not."""
+        try:
+            contexts, current = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))
+        except (config.ConfigException, OSError, ValueError, TypeError):
+            return "default"
+        named = [one for one in contexts if one["name"] == context] or [current]
+        return str(named[0]["context"].get("namespace") or "default")
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """Return an object or a list; raises NotFound, Unavailable."""
@@ -144,11 +155,35 @@ class KubernetesApi:
 
         Raises Conflict, NotFound, Unavailable.
         """
-        return self._request("PATCH", path, patch)
+        return self._request("PATCH", path, patch, kind="merge-patch+json")
 
-    def delete(self, path: str, version: str) -> None:
-        """Delete an object of that resourceVersion; raises Conflict, NotFound, Unavailable."""
-        self._request("DELETE", path, {"preconditions": {"resourceVersion": version}})
+    def apply(self, path: str, body: Object, manager: str, *, dry_run: bool = False) -> Object:
+        """Have the fields in `body` be so, whoever had them before (server-side apply).
+
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/. Unknown fields are
+        refused. Raises Conflict, NotFound, Unavailable.
+        """
+        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        return self._request("PATCH", path, body, query, kind="apply-patch+yaml")
+
+    def delete(self, path: str, version: str | None = None, propagation: str = "") -> None:
+        """Delete an object, only of that resourceVersion if one is given.
+
+        `propagation` as in Kubernetes: Foreground, Background or, empty, what the kind has as its
+        default. Raises Conflict, NotFound, Unavailable.
+        """
+        body: Object = {}
+        if version is not None:
+            body["preconditions"] = {"resourceVersion": version}
+        if propagation:
+            body["propagationPolicy"] = propagation
+        self._request("DELETE", path, body)
+
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Return what is no JSON, such as a container's log; raises NotFound, Unavailable."""
+        return self._read("GET", path, None, query, "json").decode(errors="replace")
 
     def _request(
         self,
@@ -156,14 +191,25 @@ class KubernetesApi:
         path: str,
         body: Object | None = None,
         query: Mapping[str, str] | None = None,
+        kind: str = "json",
     ) -> Object:
-        response = self._send(method, path, body, query)
+        return _parsed(self._read(method, path, body, query, kind))
+
+    def _read(
+        self,
+        method: str,
+        path: str,
+        body: Object | None,
+        query: Mapping[str, str] | None,
+        kind: str,
+    ) -> bytes:
+        response = self._send(method, path, body, query, kind=kind)
         try:
-            data = response.read()
+            data: bytes = response.read()
         except urllib3.exceptions.HTTPError as error:
             raise self._away(str(error)) from error
         if 200 <= response.status < 300:
-            return _parsed(data)
+            return data
         raise self._failure(response.status, response.reason, method, path, data)
 
     def _send(
@@ -172,9 +218,10 @@ class KubernetesApi:
         path: str,
         body: Object | None = None,
         query: Mapping[str, str] | None = None,
+        *,
         timeout: tuple[float, float] = TIMEOUT,
+        kind: str = "json",
     ) -> Any:
-        kind = "merge-patch+json" if method == "PATCH" else "json"
         headers = {"Accept": "application/json", "Content-Type": f"application/{kind}"}
         prepared = self._client.param_serialize(
             method=method,

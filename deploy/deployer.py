@@ -1,0 +1,166 @@
+"""Brings an app to a cluster, and waits until it runs; or takes it away again."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from csi.errors import NotFound, Refused
+from csi.kubernetes_api import Object
+from deploy import labels
+from deploy.app_cluster import CLAIM, AppCluster
+from deploy.deployment_plan import Plan, plan, with_addresses
+from deploy.difference import difference
+from deploy.live_view import LiveView
+from deploy.model import AppConfig
+from deploy.options import Options
+from deploy.rollout import Progress, job_progress, progress
+from deploy.service_names import service_name
+
+_LOOK_EVERY = 1.0
+_BEFORE_SERVICES = ("Secret", "Service")
+
+
+class DeployFailed(Exception):
+    """An app does not run, or does not end; the text says which, and why, with last log lines."""
+
+
+class Deployer:
+    """Deploys one app. All verbs raise Unavailable and Refused, a sentence each."""
+
+    def __init__(self, cluster: AppCluster, view: LiveView) -> None:
+        """Args: cluster: where to; view: shows what happens."""
+        self._cluster = cluster
+        self._view = view
+
+    def deploy(self, config: AppConfig, options: Options, within: float) -> None:
+        """Apply an app, remove what it does not have any more, wait until it runs.
+
+        Raises:
+            DeployFailed: it does not, or not in `within` seconds.
+        """
+        chosen = plan(self._cluster, config, options)
+        deadline = time.monotonic() + within
+        self._apply(chosen.disks)
+        self._apply(one for one in chosen.services if one["kind"] in _BEFORE_SERVICES)
+        services = with_addresses(self._cluster, config, options)
+        for job in _of_kind(services, "Job"):
+            self._run_once(job, deadline)
+        self._apply(_of_kind(services, "Deployment"))
+        self._apply(_of_kind(services, "HorizontalPodAutoscaler"))
+        for found in chosen.obsolete:
+            self._cluster.remove(found)
+            self._view.say(f"removed {found['kind']} {found['metadata']['name']}")
+        self._say_kept(chosen)
+        self._wait(config, deadline)
+
+    def differences(self, config: AppConfig, options: Options) -> Iterator[str]:
+        """Yield what `deploy` would change, as lines of a diff; changes nothing."""
+        chosen = plan(self._cluster, config, options)
+        services = with_addresses(self._cluster, config, options)
+        for manifest in (*chosen.disks, *services):
+            live = self._cluster.live(manifest)
+            if manifest["kind"] == "Job" and live:
+                continue  # it has run, and never changes
+            after = self._cluster.apply(manifest, dry_run=True)
+            yield from difference({"kind": manifest["kind"], **live} if live else None, after)
+        for found in chosen.obsolete:
+            yield from difference(found, None)
+
+    def _apply(self, manifests: Iterable[Object]) -> None:
+        for manifest in manifests:
+            self._cluster.apply(manifest)
+
+    def _run_once(self, job: Object, deadline: float) -> None:
+        """Run a Job, unless one of that name has run; raises DeployFailed when it fails."""
+        if self._cluster.live(job) is None:
+            self._cluster.apply(job)
+        while True:
+            live = self._cluster.live(job)
+            if live is None:
+                raise DeployFailed("the post_import Job was deleted while it ran")
+            found = job_progress(self._cluster, live)
+            self._view.show({"post_import": found.doing})
+            if found.is_ready:
+                return
+            if found.failure:
+                # The next deployment of the same image runs it again.
+                self._cluster.remove({"kind": "Job", **live})
+            self._check([found], deadline)
+            time.sleep(_LOOK_EVERY)
+
+    def _wait(self, config: AppConfig, deadline: float) -> None:
+        while True:
+            found = [*self._progress(config)]
+            self._view.show({one.service: one.doing for one in found})
+            if all(one.is_ready for one in found):
+                return
+            self._check(found, deadline)
+            time.sleep(_LOOK_EVERY)
+
+    def _progress(self, config: AppConfig) -> Iterator[Progress]:
+        for service in config.services:
+            name = service_name(config.name, service.name)
+            live = self._cluster.get("Deployment", name)
+            if live is None:
+                raise DeployFailed(f"{service.name}: its Deployment {name} was deleted meanwhile")
+            yield progress(self._cluster, config.name, service.name, live)
+
+    def _check(self, found: Sequence[Progress], deadline: float) -> None:
+        for one in found:
+            if one.failure:
+                raise DeployFailed(_told(one, one.failure))
+        if time.monotonic() > deadline:
+            late = next(one for one in found if not one.is_ready)
+            raise DeployFailed(_told(late, f"not ready in time: {late.doing}"))
+
+    def _say_kept(self, chosen: Plan) -> None:
+        for claim in chosen.kept:
+            name = claim["metadata"]["name"]
+            self._view.say(
+                f"disk {name} is not in app.toml any more; it is kept, and so is its claim"
+            )
+
+    def undeploy(self, app: str, within: float) -> list[Object]:
+        """Remove an app, and return the volumes of its disks, which stay.
+
+        Raises:
+            Refused: there is no such app.
+            DeployFailed: its pods do not end in `within` seconds.
+        """
+        found = [*self._cluster.owned(app)]
+        if not found:
+            raise Refused(f"there is no app {app} in namespace {self._cluster.namespace}")
+        deadline = time.monotonic() + within
+        volumes = [*self._volumes(found)]
+        for one in found:
+            self._cluster.remove(one)
+        while True:
+            pods = self._cluster.pods(labels.of_app(app))
+            left = [*self._cluster.owned(app)]
+            self._view.show({app: f"ending, {len(pods)} pods and {len(left)} objects left"})
+            if not pods and not left:
+                return volumes
+            if time.monotonic() > deadline:
+                names = ", ".join(str(pod["metadata"]["name"]) for pod in pods)
+                raise DeployFailed(f"{app} does not end: {names or 'objects'} are still there")
+            time.sleep(_LOOK_EVERY)
+
+    def _volumes(self, found: Sequence[Object]) -> Iterator[Object]:
+        for claim in _of_kind(found, CLAIM):
+            name = claim["spec"].get("volumeName")
+            if not name:
+                continue
+            try:
+                yield self._cluster.api.get(f"/api/v1/persistentvolumes/{name}")
+            except NotFound:
+                continue
+
+
+def _of_kind(manifests: Sequence[Object], kind: str) -> Iterator[Object]:
+    return (manifest for manifest in manifests if manifest["kind"] == kind)
+
+
+def _told(found: Progress, why: str) -> str:
+    lines = [f"{found.service} does not run: {why}"]
+    if found.log:
+        lines += ["its last lines:", *(f"  {line}" for line in found.log)]
+    return "\n".join(lines)

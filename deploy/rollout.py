@@ -1,0 +1,179 @@
+"""How far each service of an app is, from its Deployment, its pods and the warnings about them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from csi.kubernetes_api import Object
+from deploy import labels
+from deploy.app_cluster import AppCluster
+
+_LOG_LINES = 10
+_CRASHES = 3
+"""After so many ends of its container an instance will not start by waiting."""
+# https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
+_NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_NOT_CREATED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a service is."""
+
+    service: str
+    is_ready: bool
+    doing: str
+    """In a few words."""
+    failure: str = ""
+    """Why it will not get there; empty while it may."""
+    log: Sequence[str] = ()
+    """The last lines of what failed."""
+
+
+def progress(cluster: AppCluster, app: str, service: str, deployment: Object) -> Progress:
+    """Look at a service; `deployment` as the API server has it."""
+    status = deployment.get("status") or {}
+    wanted = deployment["spec"].get("replicas", 1)
+    updated = _is_current(deployment) and status.get("updatedReplicas", 0) >= wanted
+    ready = status.get("availableReplicas", 0)
+    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    if updated and ready >= wanted and old <= 0:
+        return Progress(service, is_ready=True, doing=f"ready, {_instances(ready)}")
+    pods = _current_pods(cluster, app, service, deployment)
+    failed = next(filter(None, (_failure(cluster, service, pod) for pod in pods)), None)
+    if failed:
+        return failed
+    late = _is_late(deployment)
+    doing = _doing(cluster, pods) or ("ending the old instance" if old > 0 else "waiting")
+    if wanted > 1:
+        doing += f" ({ready} of {wanted} ready)"
+    failure = f"{doing}, for longer than its time limit" if late else ""
+    log = _log(cluster, pods[0]) if late and pods else ()
+    return Progress(service, is_ready=False, doing=doing, failure=failure, log=log)
+
+
+def job_progress(cluster: AppCluster, job: Object) -> Progress:
+    """Look at the Job of a post_import command."""
+    name = "post_import"
+    conditions = {
+        one["type"]: one
+        for one in (job.get("status") or {}).get("conditions") or ()
+        if one["status"] == "True"
+    }
+    if "Complete" in conditions:
+        return Progress(name, is_ready=True, doing="done")
+    pods = cluster.pods({"batch.kubernetes.io/job-name": job["metadata"]["name"]})
+    if "Failed" in conditions:
+        log = _log(cluster, pods[0]) if pods else ()
+        ends = [_exit(status) for pod in pods for status in _containers(pod)]
+        why = f"the command has failed{next(filter(None, ends), '')}"
+        return Progress(name, is_ready=False, doing="failed", failure=why, log=log)
+    waiting = next(filter(None, (_failure(cluster, name, pod) for pod in pods)), None)
+    return waiting or Progress(name, is_ready=False, doing=_doing(cluster, pods) or "waiting")
+
+
+def _is_current(deployment: Object) -> bool:
+    seen = (deployment.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen >= deployment["metadata"]["generation"])
+
+
+def _is_late(deployment: Object) -> bool:
+    conditions = (deployment.get("status") or {}).get("conditions") or ()
+    return _is_current(deployment) and any(
+        one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
+        for one in conditions
+    )
+
+
+def _current_pods(cluster: AppCluster, app: str, service: str, deployment: Object) -> list[Object]:
+    """Return the pods of the newest template that are there to stay."""
+    pods = [
+        pod
+        for pod in cluster.pods(labels.of_service(app, service))
+        if "deletionTimestamp" not in pod["metadata"]
+    ]
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    image = deployment["spec"]["template"]["spec"]["containers"][0]
+    return [pod for pod in pods if _is_made_from(pod, image, annotations)]
+
+
+def _is_made_from(pod: Object, container: Object, annotations: Object) -> bool:
+    made = pod["spec"]["containers"][0]
+    same = all(made.get(key) == container.get(key) for key in ("image", "command"))
+    said = pod["metadata"].get("annotations") or {}
+    return same and all(said.get(key) == value for key, value in annotations.items())
+
+
+def _failure(cluster: AppCluster, service: str, pod: Object) -> Progress | None:
+    for status in _containers(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if reason in _NO_IMAGE:
+            why = f"its image {status['image']} cannot be pulled: {message}"
+        elif reason in _NOT_CREATED:
+            why = f"its container cannot be started: {message}"
+        elif status.get("restartCount", 0) >= _CRASHES:
+            why = f"its container has ended {status['restartCount']} times{_exit(status)}"
+        else:
+            continue
+        log = _log(cluster, pod)
+        return Progress(service, is_ready=False, doing="failed", failure=why, log=log)
+    return None
+
+
+def _exit(status: Object) -> str:
+    for state in ("state", "lastState"):
+        ended = (status.get(state) or {}).get("terminated")
+        if ended:
+            return f", the last time with status {ended['exitCode']}"
+    return ""
+
+
+def _doing(cluster: AppCluster, pods: Iterable[Object]) -> str:
+    for pod in pods:
+        if not pod["spec"].get("nodeName"):
+            return _pending(pod)
+        for status in _containers(pod):
+            state = status.get("state") or {}
+            if "running" in state:
+                return "running, not ready yet"
+            if "terminated" in state or status.get("restartCount"):
+                return f"starting again{_exit(status)}"
+        return _told(cluster, pod) or "getting its disks and its image"
+    return ""
+
+
+def _pending(pod: Object) -> str:
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("message"):
+            return f"waiting for a node: {condition['message']}"
+    return "waiting for a node"
+
+
+def _told(cluster: AppCluster, pod: Object) -> str:
+    """Return what a warning says about the pod: who holds its disk, for example."""
+    since = pod["metadata"]["creationTimestamp"]
+    for event in cluster.events(pod["metadata"]["name"]):
+        if str(event.get("lastTimestamp") or event.get("eventTime") or "") >= since:
+            return str(event.get("message", "")).strip().splitlines()[0]
+    return ""
+
+
+def _containers(pod: Object) -> Sequence[Object]:
+    found: Sequence[Object] = (pod.get("status") or {}).get("containerStatuses") or ()
+    return found
+
+
+def _log(cluster: AppCluster, pod: Object) -> Sequence[str]:
+    name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
+    restarted = any(status.get("restartCount") for status in _containers(pod))
+    states = [status.get("state") or {} for status in _containers(pod)]
+    running = any("running" in state for state in states)
+    if not any({"running", "terminated"} & set(state) for state in states) and not restarted:
+        return ()
+    previous = restarted and not running
+    found = cluster.log(name, container, lines=_LOG_LINES, previous=previous)
+    return found or cluster.log(name, container, lines=_LOG_LINES)
+
+
+def _instances(number: int) -> str:
+    return "1 instance" if number == 1 else f"{number} instances"
