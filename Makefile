@@ -58,6 +58,9 @@ stubs: .dev ## generates csi/stubs from the CSI specification's Go module
 stubs-check: .dev ## fails when csi/stubs is not what `make stubs` makes
 	@scripts/stubs --check
 
+schema: .dev ## makes deploy/app.schema.json from the app.toml model
+	@.venv/bin/python -m deploy.schema
+
 lock: .dev ## the newest versions into requirements/*.txt, with hashes
 	@scripts/lock
 
@@ -82,5 +85,5 @@ clean: ## removes .venv and what tools leave behind
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 
-.PHONY: help demo check test test-unit test-loop test-lvm test-cluster bench fmt stubs stubs-check lock clean \
+.PHONY: help demo check test test-unit test-loop test-lvm test-cluster bench fmt stubs stubs-check schema lock clean \
 	.runtime .dev .filesystems .lvm .sanity .kube .cluster

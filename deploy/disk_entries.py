@@ -11,9 +11,9 @@ from deploy.positions import KeyPath
 from deploy.problems import Findings, quoted, shown_path
 
 # More would not fit the signed 64-bit number of bytes that a size is in CSI.
-_LARGEST_GIB = 2**33 - 1
+LARGEST_GIB = 2**33 - 1
 # Linux' PATH_MAX, less the final NUL.
-_LONGEST_PATH = 4095
+LONGEST_PATH = 4095
 _NOT_FOR_LOCAL = ("size_gb", "filesystem", "lease_timeout")
 _SETTINGS = ("size_gb", "filesystem", "read_only", "lease_timeout")
 
@@ -36,7 +36,7 @@ def read_disk(fields: Fields) -> DiskSpec | None:
         mount_path=_read_mount_path(fields),
         provider=provider or Provider.MIREN,
         # Zero is Miren's way to leave the size open.
-        size_gb=fields.integer("size_gb", 0, _LARGEST_GIB) or None,
+        size_gb=fields.integer("size_gb", 0, LARGEST_GIB) or None,
         filesystem=fields.choice("filesystem", Filesystem, Filesystem.EXT4) or Filesystem.EXT4,
         read_only=fields.boolean("read_only"),
         lease_timeout=fields.duration("lease_timeout", DEFAULT_LEASE_TIMEOUT, example="5m"),
@@ -72,8 +72,8 @@ def _read_mount_path(fields: Fields) -> str:
     elif ":" in path:
         what = f'is {quoted(path)}, but Kubernetes allows no ":" in a mount path'
         fields.error("mount_path", what, example)
-    elif len(path.encode()) > _LONGEST_PATH:
-        fields.error("mount_path", f"is longer than {_LONGEST_PATH} bytes", example)
+    elif len(path.encode()) > LONGEST_PATH:
+        fields.error("mount_path", f"is longer than {LONGEST_PATH} bytes", example)
     return normal
 
 

@@ -25,6 +25,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
     (dict, "a table"),
 )
 _GIGABYTES = re.compile(r"\s*([0-9]{1,9})\s*(?:Gi?B?)?\s*", re.IGNORECASE)
+_NUL = ("contains a NUL character", "remove it: no program can be given one")
 # Kubernetes' counts are signed 32-bit integers.
 LARGEST_COUNT = 2**31 - 1
 
@@ -69,7 +70,7 @@ class Fields:
             self._wrong_type(key, "a string", instead or f"write {key} = {_as_string(value)}")
             return None
         if "\0" in value:
-            self.error(key, "contains a NUL character", "remove it: no program can be given one")
+            self.error(key, *_NUL)
             return None
         return value or None
 
@@ -145,12 +146,14 @@ class Fields:
             return ()
         texts = []
         for index, element in enumerate(value):
-            if isinstance(element, str):
-                texts.append(element)
-            else:
+            path = (*self.path, key, index)
+            if not isinstance(element, str):
                 what = f"must be a string, not {_type_name(element)}"
-                path = (*self.path, key, index)
                 self._findings.error(path, what, f"write {_as_string(element)}")
+            elif "\0" in element:
+                self._findings.error(path, *_NUL)
+            else:
+                texts.append(element)
         return tuple(texts)
 
     def table(self, key: str, section: str) -> "Fields | None":

@@ -21,16 +21,19 @@ from deploy.problems import quoted
 
 _WEB = "web"
 _WEB_PORT = 3000
+LARGEST_PORT = 65535
 
 
-class _Mode(StrEnum):
+class Mode(StrEnum):
+    """What decides how many instances a service has."""
+
     AUTO = "auto"
     FIXED = "fixed"
 
 
 _KEYS_OF_MODE = {
-    _Mode.AUTO: ("requests_per_instance", "scale_down_delay"),
-    _Mode.FIXED: ("num_instances",),
+    Mode.AUTO: ("requests_per_instance", "scale_down_delay"),
+    Mode.FIXED: ("num_instances",),
 }
 
 
@@ -65,7 +68,7 @@ def read_service(name: str, fields: Fields) -> tuple[Service, list[DiskUse]]:
         name,
         command=fields.string("command"),
         image=fields.string("image"),
-        port=fields.integer("port", 1, 65535) or (_WEB_PORT if name == _WEB else None),
+        port=fields.integer("port", 1, LARGEST_PORT) or (_WEB_PORT if name == _WEB else None),
         port_name=fields.string("port_name"),
         port_type=fields.choice("port_type", PortType, _port_type(name)) or PortType.TCP,
         env=read_env(fields),
@@ -93,11 +96,11 @@ def read_env(fields: Fields) -> tuple[EnvVar, ...]:
 def _read_concurrency(service: str, fields: Fields, disks: Sequence[DiskSpec]) -> Concurrency:
     """Read `concurrency`; a miren disk, held by one instance at a time, decides its default."""
     held = next((disk for disk in disks if disk.is_miren), None)
-    default = _Mode.AUTO if service == _WEB and not held else _Mode.FIXED
+    default = Mode.AUTO if service == _WEB and not held else Mode.FIXED
     table = fields.table("concurrency", "[services.NAME.concurrency]")
     if table is None:
-        return AutoConcurrency() if default is _Mode.AUTO else FixedConcurrency()
-    mode = table.choice("mode", _Mode, default)
+        return AutoConcurrency() if default is Mode.AUTO else FixedConcurrency()
+    mode = table.choice("mode", Mode, default)
     auto = AutoConcurrency(
         table.integer("requests_per_instance", 1) or 10,
         table.duration("scale_down_delay", 900.0, example="15m"),
@@ -105,19 +108,19 @@ def _read_concurrency(service: str, fields: Fields, disks: Sequence[DiskSpec]) -
     fixed = FixedConcurrency(table.integer("num_instances", 1) or 1)
     if mode is not None:
         _refuse_mixing(table, mode, held)
-    if held and mode is _Mode.AUTO:
+    if held and mode is Mode.AUTO:
         what = (
             f'is "auto", but the miren disk {quoted(held.name)} is held by one instance at a time'
         )
         table.error("mode", what, 'write mode = "fixed", or leave out concurrency')
-    if held and mode is _Mode.FIXED and fixed.num_instances > 1:
+    if held and mode is Mode.FIXED and fixed.num_instances > 1:
         what = f"is {fixed.num_instances}, but the miren disk {quoted(held.name)} is held by one"
         table.error("num_instances", f"{what} instance at a time", "write num_instances = 1")
-    return auto if mode is _Mode.AUTO else fixed
+    return auto if mode is Mode.AUTO else fixed
 
 
-def _refuse_mixing(table: Fields, mode: _Mode, held: DiskSpec | None) -> None:
-    other = _Mode.FIXED if mode is _Mode.AUTO else _Mode.AUTO
+def _refuse_mixing(table: Fields, mode: Mode, held: DiskSpec | None) -> None:
+    other = Mode.FIXED if mode is Mode.AUTO else Mode.AUTO
     default = "because of its miren disk" if held else "by default"
     reason = "" if "mode" in table else f" {default}"
     for key in _KEYS_OF_MODE[other]:
