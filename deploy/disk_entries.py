@@ -1,5 +1,6 @@
 """Reading `[[services.NAME.disks]]`, and the rules that span several of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from deploy.problems import Findings, quoted, shown_path
 LARGEST_GIB = 2**33 - 1
 # Linux' PATH_MAX, less the final NUL.
 LONGEST_PATH = 4095
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _NOT_FOR_LOCAL = ("size_gb", "filesystem", "lease_timeout")
 _SETTINGS = ("size_gb", "filesystem", "read_only", "lease_timeout")
 
@@ -65,7 +67,8 @@ def _read_mount_path(fields: Fields) -> str:
     elif ".." in steps:
         fields.error("mount_path", f'is {quoted(path)}, which contains ".."', example)
     elif not path.startswith("/"):
-        instead = f"write mount_path = {quoted(normal)}"
+        # Not for "~/data" or "C:\\data", which mean something else than a path in the container.
+        instead = f"write mount_path = {quoted(normal)}" if _PLAIN.fullmatch(path) else example
         fields.error("mount_path", f"is {quoted(path)}, which is not absolute", instead)
     elif not steps:
         fields.error("mount_path", "is the container's root, which would hide its image", example)

@@ -219,6 +219,8 @@ def _as_string(value: object) -> str:
     # Larger integers are left out: Python refuses to write those of thousands of digits.
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
         return f'"{value}"'
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        value = " ".join(value)
     return quoted(value) if isinstance(value, str) else '"…"'
 
 

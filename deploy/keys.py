@@ -42,9 +42,24 @@ KEYS = {
     "[build]": ("dockerfile", "onbuild", "version", "alpine_image"),
 }
 
+# What other tools call a key, where it is too far from its name here to be found by likeness.
+_OTHER_WORDS = {
+    ("[services.NAME]", "environment"): "env",
+    ("[services.NAME]", "cmd"): "command",
+    ("[services.NAME]", "volumes"): "disks",
+    ("[services.NAME]", "replicas"): "concurrency",
+    ("[services.NAME.concurrency]", "replicas"): "num_instances",
+    ("[[services.NAME.disks]]", "path"): "mount_path",
+    ("[[services.NAME.disks]]", "fs"): "filesystem",
+    ("[[services.NAME.disks]]", "type"): "filesystem",
+    ("[[env]]", "name"): "key",
+}
+
 
 def advice_on_unknown(key: str, section: str) -> str:
     """Say what to write instead of a key that this section does not have."""
+    if (section, key) in _OTHER_WORDS:
+        return f"did you mean {_OTHER_WORDS[section, key]}?"
     for other, keys in KEYS.items():
         if key in keys and other != section:
             return f"it belongs in {other}"

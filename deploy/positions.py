@@ -21,8 +21,9 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'
     r"|'''.*?'''(?:'{0,2})"
-    r'|"(?:\\.|[^"\\\n])*"'
-    r"|'[^'\n]*'",
+    # Three quotes that nothing closes are no empty text.
+    r'|(?!""")"(?:\\.|[^"\\\n])*"'
+    r"|(?!''')'[^'\n]*'",
     re.DOTALL,
 )
 _SCALAR = re.compile(r"[^\s,\[\]{}#\"'][^,\]}#\n]*")

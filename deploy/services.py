@@ -81,14 +81,16 @@ def read_service(name: str, fields: Fields) -> tuple[Service, list[DiskUse]]:
 def read_env(fields: Fields) -> tuple[EnvVar, ...]:
     """Return the `env` of an app or a service, in the file's order."""
     entries: list[EnvVar] = []
+    given: set[str] = set()
     for entry in fields.tables("env", "[[env]]"):
         key = entry.required_string("key", "NAME") or ""
         # Kubernetes takes any printable ASCII but the equals sign.
         if not (key.isascii() and key.isprintable() and "=" not in key):
             what = f"is {quoted(key)}, which cannot name a variable"
             entry.error("key", what, 'write letters, digits and _, as in key = "NAME"')
-        if key and key in {earlier.key for earlier in entries}:
+        if key and key in given:
             entry.warn("key", f"gives {quoted(key)} again", "keep one: the last one is used")
+        given.add(key)
         entries.append(EnvVar(key, entry.string("value") or ""))
     return tuple(entries)
 

@@ -59,6 +59,29 @@ _MISTAKES = (
     ("Invalid initial", "a key has only letters, digits, - and _", "put any other key in quotes"),
     ("Exceeds the limit", "a number has thousands of digits", "write a smaller one"),
 )
+# What stands at the mistake, with the character before it, where that tells more.
+_SEEN = (
+    (
+        r".[\u2018\u2019\u201C\u201D\u201E\u00AB]",
+        "TOML does not know this kind of quote",
+        """write straight quotes: " or '""",
+    ),
+    (
+        r"[ \t=\[,](?i:true|false)\b",
+        "this value is not TOML",
+        "write true or false, in small letters",
+    ),
+    (
+        r"0[0-9]",
+        "a number does not begin with 0",
+        "write it without, or put it in quotes if it is a text",
+    ),
+    (
+        r"[0-9][ \t]?[A-Za-z]+[ \t]*(#.*)?$",
+        "a number has no unit",
+        "write the number alone, or put both in quotes if it is a text",
+    ),
+)
 
 
 def load(source: Source) -> tuple[dict[str, object], dict[KeyPath, Position]]:
@@ -78,11 +101,12 @@ def load(source: Source) -> tuple[dict[str, object], dict[KeyPath, Position]]:
     except RecursionError:  # The caller is deep in recursion itself, with little left for us.
         problem = Problem(source.file, "is nested too deep", "write it with fewer levels")
     except ValueError as error:  # TOMLDecodeError, or Python's limit on the digits of an integer
-        problem = _syntax_problem(source.file, str(error), positions)
+        problem = _syntax_problem(source, str(error), positions)
     raise AppTomlError([problem])
 
 
-def _syntax_problem(file: str, message: str, positions: dict[KeyPath, Position]) -> Problem:
+def _syntax_problem(source: Source, message: str, positions: dict[KeyPath, Position]) -> Problem:
+    file = source.file
     what, instead = message, "the rules are at https://toml.io/en/v1.0.0"
     for beginning, explanation, advice in _MISTAKES:
         if message.startswith(beginning):
@@ -92,9 +116,17 @@ def _syntax_problem(file: str, message: str, positions: dict[KeyPath, Position])
     if found is None:
         return Problem(file, what, instead)
     if found[1]:
-        return Problem(file, what, instead, line=int(found[1]), column=int(found[2]))
+        line, column = int(found[1]), int(found[2])
+        what, instead = _seen_at(source.text, line, column) or (what, instead)
+        return Problem(file, what, instead, line=line, column=column)
     # At the end of the file it is found that something was not closed: the last key began it.
     keys = [path for path in positions if isinstance(path[-1], str)]
     last = max(keys, key=lambda path: (positions[path].line, positions[path].column), default=())
     place = positions.get(last, Position(1, 1))
     return Problem(file, what, instead, shown_path(last), place.line, place.column)
+
+
+def _seen_at(text: str, line: int, column: int) -> tuple[str, str] | None:
+    # Bounded, for a line may be as long as the file.
+    rest = text.split("\n")[line - 1][max(column - 2, 0) :][:80]
+    return next(((what, instead) for seen, what, instead in _SEEN if re.match(seen, rest)), None)
