@@ -45,7 +45,7 @@ test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and r
 test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, its nodes VMs
 	@$(PYTEST) tests/cluster
 
-bench: .dev .filesystems .lvm ## speed and memory beside the raw commands, in the VM
+bench: .dev .filesystems .lvm ## the translator, then speed and memory beside the raw commands, in the VM
 	@.venv/bin/python -m tests.bench
 
 fmt: .dev ## formats the source and mends what lint can mend

@@ -1,4 +1,4 @@
-"""`make bench`: the driver beside the raw LVM commands in one VM, and its memory over many lives.
+"""`make bench`: the translator; the driver beside raw LVM commands in one VM, and its memory.
 
 Absolute times depend on the machine; the ratios are of medians measured in turns in one run.
 """
@@ -9,19 +9,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import memory
+from tests.bench import memory, translate
 from tests.lvm import vm
 
 _HOUR = 3600.0
 
 
 def main() -> int:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="of each speed measurement")
     parser.add_argument("--lives", type=int, default=1000, help="of volumes, for memory")
     chosen = parser.parse_args()
-    print("speed, on real LVM in a VM pinned to one CPU:", flush=True)
+    print("the translator, app.toml to manifests:", flush=True)
+    translate.measure(chosen.rounds)
+    print("\nspeed, on real LVM in a VM pinned to one CPU:", flush=True)
     status = _speed(chosen.rounds)
     print(f"\nmemory of `miren-csi all` over {chosen.lives} volume lives, loop pool:", flush=True)
     memory.measure(chosen.lives)
