@@ -63,7 +63,7 @@ KEYS: Mapping[type, Mapping[str, Described]] = {
             "The port that the service listens on.", (8080, 5432), absent="3000 for web, else none"
         ),
         "port_name": Described("The name of the port.", ("http",)),
-        "port_type": Described("The kind of the port.", ("http", "tcp")),
+        "port_type": Described("What is spoken at the port.", absent="http for web, else tcp"),
         "env": Described(
             "Environment variables of this service. They win over the app's.",
             ([{"key": "POSTGRES_PASSWORD", "value": "secret"}],),

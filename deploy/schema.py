@@ -152,7 +152,7 @@ def _keys(kind: type) -> Schema:
 
 def _key(kind: type, field: "Field[object]", hint: object) -> Schema:
     described = KEYS[kind][field.name]
-    default = _default(field)
+    default = None if described.absent else _default(field)
     shown = described.absent or ("" if default is None else json.dumps(default))
     value = _value(hint, _LIMITS.get((kind, field.name), {}))
     return {

@@ -50,6 +50,8 @@ def services(draw: st.DrawFn, name: str) -> Table:
                 "command": TEXTS,
                 "image": st.sampled_from(["postgres:16", "redis", ""]),
                 "port": st.integers(1, 65535),
+                "port_name": TEXTS,
+                "port_type": st.sampled_from(["http", "https", "grpc", "tcp", "udp", ""]),
                 "env": ENVS,
                 "disks": st.lists(
                     DISKS,
