@@ -66,4 +66,7 @@ def advice_on_unknown(key: str, section: str) -> str:
     near = difflib.get_close_matches(key, KEYS[section], n=1)
     if near:
         return f"did you mean {near[0]}?"
+    for other, keys in KEYS.items():
+        if near := difflib.get_close_matches(key, keys, n=1, cutoff=0.75):
+            return f"did you mean {near[0]}, which belongs in {other}?"
     return f"the keys of {section} are {', '.join(KEYS[section])}"

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy import AppConfig, AppTomlError, Problem, parse, to_yaml, translate_disks
+from tests.unit.deploy import any_app
+from tests.unit.deploy.test_parse import EVERY_KEY
 
 
 def read(content: str | bytes) -> AppConfig | tuple[Problem, ...]:
@@ -23,6 +25,8 @@ def assert_app_or_reasons(content: str | bytes) -> None:
     else:
         assert outcome
         assert all(problem.what and problem.instead for problem in outcome)
+        # A terminal shows each and obeys nothing in it.
+        assert all(line.isprintable() for problem in outcome for line in str(problem).split("\n"))
 
 
 BEGINNINGS = st.sampled_from(["", 'name = "shop"\n'])
@@ -100,3 +104,22 @@ def test_any_two_disks(first: dict[str, str], second: dict[str, str]) -> None:
         for name, disk in (("db", first), ("web", second))
     )
     assert_app_or_reasons("name = 'shop'\n" + "".join(tables))
+
+
+@settings(deadline=None)
+@given(any_app.changed_apps())
+def test_any_change_of_a_right_app(app: any_app.Table) -> None:
+    assert_app_or_reasons(any_app.as_toml(app))
+
+
+PATCHES = st.binary(max_size=3) | PIECES.map(str.encode)
+CUTS = st.tuples(st.integers(0, len(EVERY_KEY)), st.integers(0, 12), PATCHES)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CUTS, min_size=1, max_size=3))
+def test_any_cut_in_a_right_file(cuts: list[tuple[int, int, bytes]]) -> None:
+    content = EVERY_KEY.encode()
+    for place, length, instead in cuts:
+        content = content[:place] + instead + content[place + length :]
+    assert_app_or_reasons(content)

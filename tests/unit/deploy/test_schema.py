@@ -98,6 +98,51 @@ def test_a_right_file_is_right(content: str) -> None:
     assert refused({"name": "shop", **document}) == ""
 
 
+LONGEST = "a" * 63
+# The last value that is right, the first that is wrong.
+LIMITS = [
+    (f"name = '{LONGEST}'", f"name = '{LONGEST}a'"),
+    ("concurrency = 0", "concurrency = -1"),
+    ("concurrency = 2147483647", "concurrency = 2147483648"),
+    (f"services.{LONGEST} = {{}}", f"services.{LONGEST}a = {{}}"),
+    ("services.a.port = 1", "services.a.port = 0"),
+    ("services.a.port = 65535", "services.a.port = 65536"),
+    ("disk.name = 'DISK'", "disk.name = 'DISKa'"),
+    (
+        "disk.name = 'LOCAL'\ndisk.provider = 'local'",
+        "disk.name = 'LOCALa'\ndisk.provider = 'local'",
+    ),
+    ("disk.size_gb = 0", "disk.size_gb = -1"),
+    ("disk.size_gb = 8589934591", "disk.size_gb = 8589934592"),
+    ("disk.lease_timeout = '1ns'", "disk.lease_timeout = '0ns'"),
+    ("services.a.concurrency.num_instances = 1", "services.a.concurrency.num_instances = 0"),
+    (
+        "services.web.concurrency.requests_per_instance = 1",
+        "services.web.concurrency.requests_per_instance = 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), LIMITS, ids=[wrong for _, wrong in LIMITS])
+def test_parser_and_schema_have_the_same_limits(right: str, wrong: str) -> None:
+    assert verdicts(_app(right)) == ([], "")
+    said, schema_said = verdicts(_app(wrong))
+    assert said
+    assert schema_said
+
+
+def _app(lines: str) -> str:
+    lines = lines.replace("DISK", "a" * 128).replace("LOCAL", "a" * 58)
+    disk = dict(re.findall(r"^disk\.(\w+) = (.*)$", lines, re.MULTILINE))
+    if not disk:
+        return lines if lines.startswith("name") else f"name = 'shop'\n{lines}"
+    table = "".join(
+        f"{key} = {value}\n"
+        for key, value in {"name": "'data'", "mount_path": "'/data'", **disk}.items()
+    )
+    return f"name = 'shop'\n[[services.db.disks]]\n{table}"
+
+
 # What no schema can say: of several tables together, or of a float that is a whole number.
 ONLY_THE_PARSER = (
     r"is \".*\", which is also services",

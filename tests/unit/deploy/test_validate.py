@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.main import main
+from tests.unit.deploy.test_bad_files import CASES
 
 ROOT = Path(__file__).parents[3]
 
@@ -208,14 +209,17 @@ provider = "locl"
     assert said.startswith('app.toml:6:1: services.web.disks[0].provider: is "locl"')
 
 
-def run(*arguments: str, content: bytes = b"", **streams: int) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, cwd: Path = ROOT, content: bytes = b"", stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "deploy.main", "validate", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=content,
         stderr=subprocess.PIPE,
-        stdout=streams.get("stdout", subprocess.PIPE),
+        stdout=stdout,
         timeout=60,
         check=False,
     )
@@ -244,3 +248,64 @@ def test_a_result_that_cannot_be_written_is_no_success() -> None:
     assert result.returncode == 1
     said = "kubectl-miren: the result could not be written: No space left on device\n"
     assert result.stderr == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [pytest.param(*case[1:], id=case[0]) for case in CASES]
+)
+def test_each_bad_file_exits_2_with_what_is_wrong(
+    validate: Command, content: str, said: str
+) -> None:
+    Path("app.toml").write_text(content)
+    status, output = validate("app.toml")
+    mistakes = [line for line in output.splitlines() if not line.startswith("warning: ")]
+    assert (status, mistakes) == (2, said.splitlines())
+
+
+TOO_LARGE = "is larger than 1 MiB; an app.toml is a short text: check the path"
+TOO_DEEP = "is nested more than 32 deep; an app.toml never needs more than 6 levels"
+OF_ANY_KIND = {
+    "empty": (b"", ': name: is missing; write name = "my-app"'),
+    "BOM alone": (b"\xef\xbb\xbf", ': name: is missing; write name = "my-app"'),
+    "latin-1": (b"name = 'caf\xe9'", ":1:12: is not UTF-8 text (byte 0xE9); save it as UTF-8"),
+    "UTF-16": ("name = 'a'".encode("utf-16"), ":1:1: is UTF-16 text; save it as UTF-8"),
+    "program": (b"\x7fELF\0", ":1:5: contains a NUL character; is it a text file at all?"),
+    "gzip": (b"\x1f\x8b\x08", ":1:2: is not UTF-8 text (byte 0x8B); save it as UTF-8"),
+    "BOM, CRLF": (
+        b"\xef\xbb\xbfname = 'a'\r\n  nmae = 'b'\r\n",
+        ":2:3: nmae: is not a known key; did you mean name?",
+    ),
+    "50 MB": (b"#" * (50 << 20), f": {TOO_LARGE}"),
+    "deep": (b"include = " + b"[" * 500_000, f":1:43: {TOO_DEEP}"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), OF_ANY_KIND.values(), ids=OF_ANY_KIND)
+def test_content_of_any_kind_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "app.toml").write_bytes(content)
+    result = run("app.toml", cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (2, f"app.toml{said}\n", "")
+
+
+ASK = "give the path of an app.toml, or of a folder that holds .miren/app.toml"
+
+
+def test_paths_of_any_kind_are_refused(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.toml"
+    loop.symlink_to(loop)
+    (tmp_path / "folder").mkdir()
+    refused = {
+        "missing.toml": "cannot be read: No such file or directory",
+        "loop.toml": "cannot be read: Too many levels of symbolic links",
+        # Not even root can read it.
+        "/proc/self/mem": "cannot be read: Input/output error",
+        "n" * 300: "cannot be read: File name too long",
+    }
+    for path, why in refused.items():
+        result = run(path, cwd=tmp_path)
+        assert (result.returncode, result.stderr) == (2, "")
+        assert result.stdout == f"{path}: {why}; {ASK}\n"
+    result = run("folder", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (2, "")
+    why = "cannot be read: No such file or directory"
+    assert result.stdout == f"folder/.miren/app.toml: {why}; {ASK}\n"
