@@ -43,7 +43,6 @@ KEYS: Mapping[type, Mapping[str, Described]] = {
             "Environment variables of all services. A service's own wins where both give a key.",
             ([{"key": "LOG_LEVEL", "value": "info"}],),
         ),
-        "build": Described(SECTIONS[Build]),
         "include": Described("Extra files for the build.", (["config/master.key"],)),
         "post_import": Described("A command to run once after an import.", ("bin/rails db:seed",)),
         "concurrency": Described(

@@ -1,7 +1,8 @@
 """The JSON Schema of app.toml, made from the model: what editors complete and check while typing.
 
 `python -m deploy.schema` writes it to deploy/app.schema.json. It is in draft 7, the newest that the
-TOML extensions of editors know well: https://json-schema.org/draft-07/json-schema-validation
+TOML extensions of editors know well, and without allOf, beside which they show no description:
+https://json-schema.org/draft-07/json-schema-validation
 
 What the parser accepts, the schema accepts. The reverse cannot hold for rules that span tables (two
 services with one disk, a key given twice) and for 80.0, which JSON Schema takes for an integer.
@@ -19,7 +20,7 @@ from csi.duration import format_duration
 from csi.object_names import LONGEST_LABEL
 from deploy.disk_entries import LARGEST_GIB, LONGEST_PATH
 from deploy.fields import LARGEST_COUNT
-from deploy.key_descriptions import KEYS, SECTIONS
+from deploy.key_descriptions import KEYS, SECTIONS, Described
 from deploy.model import (
     AppConfig,
     AutoConcurrency,
@@ -44,7 +45,7 @@ _VARIABLE = "^[ -<>-~]+$"
 _NO_NUL = r"^[^\u0000]*$"
 _UNIT = "(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"
 _DURATION = rf"^(\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+){_UNIT})+)?$"
-_NOT_ZERO = "^$|[1-9]"
+_ZERO = "^[^1-9]+$"
 _CHARACTER = r"[^/:\u0000-\u001f\u007f]"
 # A step of a path that is not empty, not "." and not "..".
 _STEP = (
@@ -58,7 +59,7 @@ _SCALARS: Mapping[object, Schema] = {
     int: {"type": "integer"},
     str: {"type": "string", "pattern": _NO_NUL},
     # Seconds in the model, a Go duration in the file.
-    float: {"type": "string", "allOf": [{"pattern": _DURATION}, {"pattern": _NOT_ZERO}]},
+    float: {"type": "string", "pattern": _DURATION, "not": {"pattern": _ZERO}},
 }
 
 # What a value must be beyond its type.
@@ -151,14 +152,16 @@ def _keys(kind: type) -> Schema:
 
 
 def _key(kind: type, field: "Field[object]", hint: object) -> Schema:
-    described = KEYS[kind][field.name]
-    default = None if described.absent else _default(field)
-    shown = described.absent or ("" if default is None else json.dumps(default))
     value = _value(hint, _LIMITS.get((kind, field.name), {}))
+    # Draft 7 ignores what stands beside a reference; what is referred to is described itself.
+    return value if "$ref" in value else _described(KEYS[kind][field.name], value, _default(field))
+
+
+def _described(described: Described, value: Schema, default: object = None) -> Schema:
+    shown = described.absent or ("" if default is None else json.dumps(default))
     return {
         "description": f"{described.meaning} Default: {shown}." if shown else described.meaning,
-        # Draft 7 ignores what stands beside a reference.
-        **({"allOf": [value]} if "$ref" in value else value),
+        **value,
         **({} if default is None else {"default": default}),
         **({"examples": list(described.examples)} if described.examples else {}),
     }
@@ -205,15 +208,13 @@ def _disk() -> Schema:
 
 
 def _concurrency() -> Schema:
-    return {
-        "type": "object",
-        "properties": {
-            "mode": {"description": _MODE, **_choice(Mode)},
-            **_keys(AutoConcurrency),
-            **_keys(FixedConcurrency),
-        },
-        "additionalProperties": False,
+    keys = {
+        "mode": {"description": _MODE, **_choice(Mode)},
+        **_keys(AutoConcurrency),
+        **_keys(FixedConcurrency),
     }
+    table = {"type": "object", "properties": keys, "additionalProperties": False}
+    return _described(KEYS[Service]["concurrency"], table)
 
 
 def _service(default_mode: str) -> Schema:

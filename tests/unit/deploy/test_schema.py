@@ -66,7 +66,9 @@ def test_it_has_the_parsers_keys_each_described(section: str) -> None:
     properties = SECTIONS[section]["properties"]
     assert set(properties) == set(KEYS[section])
     assert SECTIONS[section]["additionalProperties"] is False
-    assert all(len(of_key["description"]) > 10 for of_key in properties.values())
+    for of_key in properties.values():
+        referred = SCHEMA["definitions"][of_key["$ref"].split("/")[-1]] if "$ref" in of_key else {}
+        assert len((of_key | referred)["description"]) > 10
 
 
 def test_examples_and_defaults_are_right_themselves() -> None:
