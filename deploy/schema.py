@@ -158,6 +158,8 @@ def _key(kind: type, field: "Field[object]", hint: object) -> Schema:
 
 
 def _described(described: Described, value: Schema, default: object = None) -> Schema:
+    if described.absent:
+        default = None  # there are several
     shown = described.absent or ("" if default is None else json.dumps(default))
     return {
         "description": f"{described.meaning} Default: {shown}." if shown else described.meaning,

@@ -35,9 +35,16 @@ def node(kubernetes: Cluster) -> Node:
 
 
 @pytest.fixture(scope="session")
-def second_node(kubernetes: Cluster) -> Node:
-    """One more node, from the first test on that asks for it."""
+def _one_more_node(kubernetes: Cluster) -> Node:
     return kubernetes.add_node()
+
+
+@pytest.fixture
+def second_node(kubernetes: Cluster, _one_more_node: Node) -> Iterator[Node]:
+    """One more node. Only the tests that ask for it have pods there."""
+    kubernetes.kubectl("uncordon", _one_more_node.name)
+    yield _one_more_node
+    kubernetes.kubectl("cordon", _one_more_node.name)
 
 
 @pytest.fixture(scope="session")
