@@ -136,7 +136,7 @@ class Deployer:
         while True:
             pods = self._cluster.pods(labels.of_app(app))
             left = [*self._cluster.owned(app)]
-            self._view.show({app: f"ending, {len(pods)} pods and {len(left)} objects left"})
+            self._view.show({app: f"ending: pods left {len(pods)}, other objects {len(left)}"})
             if not pods and not left:
                 return volumes
             if time.monotonic() > deadline:

@@ -12,6 +12,16 @@ _CRASHES = 3
 """After so many ends of its container an instance will not start by waiting."""
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
 _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+# Of all warnings about a pod on its node, those that say why it does not start.
+_TELLING = {
+    "DiskHeld",
+    "LeaseTimeout",
+    "FailedAttachVolume",
+    "FailedMount",
+    "FailedMapVolume",
+    "FailedCreatePodSandBox",
+    "Failed",
+}
 _NOT_CREATED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -151,10 +161,9 @@ def _pending(pod: Object) -> str:
 
 def _told(cluster: AppCluster, pod: Object) -> str:
     """Return what a warning says about the pod: who holds its disk, for example."""
-    since = pod["metadata"]["creationTimestamp"]
     for event in cluster.events(pod["metadata"]["name"]):
-        if str(event.get("lastTimestamp") or event.get("eventTime") or "") >= since:
-            return str(event.get("message", "")).strip().splitlines()[0]
+        if event.get("reason") in _TELLING:
+            return str(event.get("message", "")).strip().partition("\n")[0]
     return ""
 
 

@@ -16,7 +16,7 @@ from tests.cluster.waiting import wait_until
 
 IMAGE = "busybox:1.35"
 SLEEP = "trap exit TERM; sleep 1000000 & wait"
-WEB = "busybox nc -lk -p $PORT -e cat"
+WEB = "nc -ll -p $PORT -e cat"
 
 
 class Developer:
