@@ -15,11 +15,15 @@ def parse_setting(text: str) -> tuple[str, str]:
     """Return the key and the value of `KEY=VALUE`, the value as it is.
 
     Raises:
-        ValueError: it is no such pair.
+        ValueError: it is no such pair, or not UTF-8 text.
     """
     key, equals, value = text.partition("=")
     if not equals or _key_mistake(key):
         raise ValueError(f"{quoted(text)} is no KEY=VALUE")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the value of {key} is not UTF-8 text: a Secret cannot hold it") from None
     return key, value
 
 

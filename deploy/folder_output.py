@@ -18,24 +18,22 @@ _MARK = (
 def write_folder(folder: Path, manifests: Sequence[Manifest]) -> None:
     """Write the objects into a folder, new, empty or written by this before.
 
-    The kustomization changes last: until then it names the old files, which are still there.
+    All is written under other names first, so that a full disk changes nothing. The kustomization
+    changes last: until then it names the old files, which are still there.
 
     Raises:
         ValueError: the folder holds something else.
         OSError: it cannot be written.
     """
-    kustomization = folder / KUSTOMIZATION
     old = _written(folder)
     files = {_file_name(manifest): to_yaml([manifest]) for manifest in manifests}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        _replace(folder / name, text)
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [*files],
     }
-    _replace(kustomization, _MARK + to_yaml([content]))
+    _replace(folder, {**files, KUSTOMIZATION: _MARK + to_yaml([content])})
     for name in old - set(files):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
@@ -59,7 +57,14 @@ def _file_name(manifest: Manifest) -> str:
     return f"{manifest['metadata']['name']}.{manifest['kind'].lower()}.yaml"
 
 
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+def _replace(folder: Path, texts: dict[str, str]) -> None:
+    written = {name: folder / f".{name}.new" for name in texts}
+    try:
+        for name, new in written.items():
+            new.write_text(texts[name], encoding="utf-8")
+        for name, new in written.items():
+            new.replace(folder / name)
+    except OSError:
+        for new in written.values():
+            new.unlink(missing_ok=True)
+        raise

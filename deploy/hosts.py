@@ -24,12 +24,12 @@ _HOST = re.compile(
 
 def with_addresses(text: str, app: str, services: Iterable[str]) -> str:
     """Return a text with the addresses of these services in place of their Miren names."""
-    known = {name: name for name in services}
-    for name in sorted(known):
-        known.setdefault(name.lower(), name)
+    exact = {service: service for service in services}
+    known = {service.lower(): service for service in exact}
 
     def address(match: re.Match[str]) -> str:
-        service = known.get(match[1]) or known.get(match[1].lower())
+        # Names of hosts have no case, but services called "db" and "DB" are two.
+        service = exact.get(match[1]) or known.get(match[1].lower())
         return service_name(app, service) if service else match[0]
 
     return _HOST.sub(address, text)

@@ -16,6 +16,7 @@ LONGEST_HANDLE = 128
 LONGEST_LOCAL_NAME = LONGEST_HANDLE - LONGEST_LABEL - len(f"{local_id.PREFIX}/")
 
 _MIREN_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+_LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
@@ -34,6 +35,12 @@ def nearest_miren_name(name: str, longest: int) -> str | None:
         c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)
     )
     return re.sub(r"[^A-Za-z0-9]+", "-", without_accents).strip("-")[:longest].rstrip("-") or None
+
+
+def is_label_key(text: str) -> bool:
+    """Whether the text may be a label's key: `NAME` or `PREFIX/NAME`, the prefix a DNS name."""
+    prefix, slash, name = text.rpartition("/")
+    return is_label_value(name) and (not slash or _LABEL_PREFIX.fullmatch(prefix) is not None)
 
 
 def is_label_value(text: str) -> bool:

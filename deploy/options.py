@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from csi.object_names import is_dns_label
 from csi.persistent_volume import COORDINATOR, Pin
-from deploy.names import is_label_value
+from deploy.names import is_label_key, is_label_value
 
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 
@@ -34,6 +34,8 @@ class Options:
             raise ValueError(
                 f'"{self.namespace}" is no namespace: use lower-case letters, digits, hyphens'
             )
+        if not is_label_key(self.pin.key):
+            raise ValueError(f'"{self.pin.key}" is no label\'s key: see `kubectl get nodes -L KEY`')
         if not is_label_value(self.pin.value):
             raise ValueError(
                 f'"{self.pin.value}" is no node name or label: see `kubectl get nodes`'

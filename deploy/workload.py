@@ -20,6 +20,8 @@ LONGEST_DELAY = 3600
 
 _PROGRESS = 600
 """Seconds that Kubernetes gives a rollout by default."""
+_LONGEST_PROGRESS = 2**31 - 1
+"""Seconds: progressDeadlineSeconds is an int32, less than a lease_timeout may be."""
 
 
 def deployment(
@@ -60,7 +62,7 @@ def _exclusive(service: Service) -> Manifest:
     if not waits:
         return {}
     # Of what it may wait for the lease nothing is left to pull images and to start.
-    deadline = int(max(waits)) + _PROGRESS
+    deadline = min(int(max(waits)) + _PROGRESS, _LONGEST_PROGRESS)
     patience = {"progressDeadlineSeconds": deadline} if deadline > _PROGRESS else {}
     return {"strategy": {"type": "Recreate"}, **patience}
 

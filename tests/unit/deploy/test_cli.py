@@ -192,6 +192,29 @@ def test_a_folder_that_holds_something_else_is_left_alone(shop: Path) -> None:
     assert sorted(shop.rglob("*")) == before
 
 
+def test_a_disk_that_is_full_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    long = f'[[services.db.env]]\nkey = "LONG"\nvalue = "{"x" * 9000}"\n'
+    words = [sys.executable, "-m", "deploy.main", "translate", "-", "--image=i", "-o"]
+
+    def write(content: str, limit: str) -> subprocess.CompletedProcess[str]:
+        # No file may become larger than so many KiB.
+        script = ["bash", "-c", f'ulimit -f {limit} && exec "$@"', "bash", *words, f"dir:{folder}"]
+        return subprocess.run(
+            script, cwd=ROOT, input=content, capture_output=True, text=True, check=False
+        )
+
+    failed = write(SHOP + long, "4")
+    assert failed.returncode == 1
+    assert failed.stderr == f"kubectl-miren: {folder} could not be written: File too large\n"
+    assert list(folder.iterdir()) == []
+
+    assert write(SHOP, "4").returncode == 0
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    assert write(SHOP.replace("20", "30") + long, "4").returncode == 1
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
 def test_a_folder_that_cannot_be_written_exits_1(shop: Path) -> None:
     result = run("translate", shop, "--image=i", "-o", "dir:/proc/none")
 
@@ -212,6 +235,8 @@ def test_a_folder_that_cannot_be_written_exits_1(shop: Path) -> None:
         (["translate", "-", "--image", ""], '"" is no image'),
         (["translate", "-", "--env-file", "none"], "none: cannot be read: No such file"),
         (["translate", "-", "--coordinator-label", "disk"], '"disk" is no label'),
+        (["translate", "-", "--coordinator-label", "a b=c"], '"a b" is no label\'s key'),
+        (["translate", "-", "--set", "KEY=\udcff"], "the value of KEY is not UTF-8 text"),
         (["translate", "-", "--node=a", "--coordinator-label=b=c"], "not allowed with"),
         (["translate", "-", "--only", "disks", "--namespace", "Prod"], '"Prod" is no namespace'),
         (["translate", "-", "--only", "disks", "--node", "a b"], '"a b" is no node name'),
