@@ -24,21 +24,21 @@ def parse(content: Path | str | bytes, file: str = "app.toml") -> AppConfig:
     Raises:
         AppTomlError: a file cannot be read or is wrong; it carries every problem found.
     """
-    processes: dict[str, str] = {}
+    processes = procfile.Processes()
     if isinstance(content, Path):
         origin = read(content)
-        if found := procfile.beside(content):
-            processes = procfile.read(found)
+        processes = procfile.read_beside(content)
     else:
         # No file holds a lone surrogate; encoded like this, it is refused as a bad byte.
         raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
         origin = decode(raw, file)
     document, positions = syntax.load(origin)
     findings = Findings(origin.file, positions)
-    config = _read_app(Fields(document, (), "the top level", findings), processes, findings)
+    top = Fields(document, (), "the top level", findings)
+    config = _read_app(top, processes.commands, findings)
     warnings = in_file_order(findings.warnings)
-    if findings.errors:
-        raise AppTomlError(in_file_order(findings.errors), warnings)
+    if findings.errors or processes.problems:
+        raise AppTomlError([*in_file_order(findings.errors), *processes.problems], warnings)
     return replace(config, warnings=tuple(warnings))
 
 

@@ -5,8 +5,8 @@ https://devcenter.heroku.com/articles/procfile#procfile-format
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from csi.object_names import LONGEST_LABEL
@@ -21,23 +21,40 @@ NAME = "Procfile"
 _LINE = re.compile(r"\s*([^:\s]+)\s*:\s*(.*?)\s*")
 
 
-def beside(app_toml: Path) -> Path | None:
-    """Return the Procfile of the app that has this app.toml, None where there is none."""
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What a Procfile says: the commands by the names of their services, and what is wrong."""
+
+    commands: dict[str, str] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+
+
+def read_beside(app_toml: Path) -> Processes:
+    """Return what the Procfile of the app with this app.toml says, nothing where it has none."""
+    path = _beside(app_toml)
+    return _read(path) if path else Processes()
+
+
+def _beside(app_toml: Path) -> Path | None:
     if app_toml.absolute().parent.name != source.APP_TOML.parent.name:
         return None
     found = app_toml.absolute().parent.parent / NAME
     return app_toml.parent.parent / NAME if os.path.lexists(found) else None
 
 
-def read(path: Path) -> dict[str, str]:
-    """Return the commands of a Procfile by the names of their services.
-
-    Raises:
-        AppTomlError: it cannot be read, or lines of it are wrong.
-    """
+def _read(path: Path) -> Processes:
     commands: dict[str, str] = {}
     problems = []
-    text = source.read(path).text
+    try:
+        text = source.read(path).text
+    except AppTomlError as error:
+        # What to do about a whole file is said for an app.toml, which somebody named.
+        return Processes(
+            problems=[
+                problem if problem.line else replace(problem, instead=_REPAIR)
+                for problem in error.problems
+            ]
+        )
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -47,11 +64,10 @@ def read(path: Path) -> dict[str, str]:
             problems.append(Problem(str(path), *mistake, line=number, column=1))
         elif found:
             commands[found[1]] = found[2]
-    if problems:
-        raise AppTomlError(problems)
-    return commands
+    return Processes(commands, problems)
 
 
+_REPAIR = "mend or remove this file, which stands beside .miren"
 _EXAMPLE = "write for example web: npm start"
 
 
