@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from csi.object_names import hashed_name
 from csi.persistent_volume import Manifest
@@ -24,7 +25,7 @@ def environment_name(app: str) -> str:
 def job(
     config: AppConfig, command: str, image: str, environment: Environment, options: Options
 ) -> Manifest:
-    """Return the Job, whose name is another one when anything of it is: a Job never changes.
+    """Return the Job, whose name is another one when it does another thing: a Job never changes.
 
     It has no miren disk: the instance that runs holds that. It has the local disks of `web`.
     """
@@ -34,7 +35,9 @@ def job(
     line = with_addresses(command, config.name, services)
     container = Container("post-import", image, line, environment, disks)
     spec = pod_spec(config, container, options)
-    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    # Addresses are known only once Service objects exist: they make it no other import.
+    lasting = pod_spec(config, container, replace(options, cluster_ips={}))
+    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

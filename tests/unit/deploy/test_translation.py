@@ -436,12 +436,16 @@ def test_post_import_has_the_local_disks_of_web_but_no_miren_disk() -> None:
 
 
 def test_post_import_runs_again_for_another_image_and_only_then() -> None:
-    def name(image: str) -> str:
-        job = one("Job", 'post_import = "bin/setup"', options=Options(image=image))
+    def name(options: Options, command: str = "bin/setup") -> str:
+        job = one("Job", f'post_import = "{command}"', options=options)
         return str(job["metadata"]["name"])
 
-    assert name("shop:1") == name("shop:1")
-    assert name("shop:1") != name("shop:2")
+    first = name(Options(image="shop:1"))
+    assert name(Options(image="shop:1")) == first
+    assert name(Options(image="shop:2")) != first
+    assert name(Options(image="shop:1"), "bin/other") != first
+    # A deployment knows addresses only after it has looked which objects there are.
+    assert name(Options(image="shop:1", cluster_ips={"web": "10.0.0.1"})) == first
 
 
 # What has no effect
