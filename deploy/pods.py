@@ -50,6 +50,11 @@ def pod_spec(config: AppConfig, container: Container, options: Options) -> Manif
     return spec
 
 
+def is_probed(container: Container) -> bool:
+    """Whether Kubernetes can see from outside that the container works: nobody answers by UDP."""
+    return container.port is not None and container.port_type is not PortType.UDP
+
+
 def volume_name(app: str, disk: DiskSpec) -> str:
     """Return the name of the disk's claim, by which the pod's volume is called too."""
     return object_name(disk.name if disk.is_miren else str(LocalId(app, disk.name)))
@@ -72,7 +77,7 @@ def _container(container: Container, disks: Sequence[tuple[str, DiskSpec]]) -> M
         built["ports"] = [_container_port(container.port, container.port_type)]
     if container.cpu:
         built["resources"] = {"requests": {"cpu": container.cpu}}
-    if container.port and container.port_type is not PortType.UDP:
+    if is_probed(container):
         built["readinessProbe"] = {"tcpSocket": {"port": container.port}, "periodSeconds": 5}
     if disks:
         built["volumeMounts"] = [_mount(name, disk) for name, disk in disks]

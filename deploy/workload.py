@@ -6,7 +6,7 @@ from deploy import labels
 from deploy.environment import CHECKSUM_KEY, Environment
 from deploy.model import AppConfig, AutoConcurrency, FixedConcurrency, Service
 from deploy.options import Options
-from deploy.pods import Container, container_name, pod_spec
+from deploy.pods import Container, container_name, is_probed, pod_spec
 from deploy.service_names import service_name
 
 REQUESTS_KEY = f"{KEY_PREFIX}requests-per-instance"
@@ -17,6 +17,9 @@ _CPU_TARGET = 80
 _MOST_INSTANCES = 10
 LONGEST_DELAY = 3600
 """Seconds: stabilizationWindowSeconds of autoscaling/v2 may be no more."""
+
+_TRIAL = 3
+"""Seconds that an instance has to run before it counts, where nothing else tells that it works."""
 
 _PROGRESS = 600
 """Seconds that Kubernetes gives a rollout by default."""
@@ -48,6 +51,8 @@ def deployment(
     }
     if isinstance(service.concurrency, FixedConcurrency):
         spec = {"replicas": service.concurrency.num_instances, **spec}
+    if not is_probed(container):
+        spec["minReadySeconds"] = _TRIAL
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

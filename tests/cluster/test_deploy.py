@@ -120,7 +120,7 @@ def test_what_app_toml_does_not_have_any_more_is_removed_except_disks(developer:
     )
     assert developer.names("hpa") == {f"{app}-web"}
 
-    developer.writes(*service("web", WEB, "concurrency = { num_instances = 2 }"))
+    developer.writes(*service("web", WEB, 'concurrency = { mode = "fixed", num_instances = 2 }'))
     done = developer.deploys()
 
     assert f"removed Deployment {app}-worker" in done.stderr
