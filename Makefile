@@ -11,8 +11,6 @@ LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
-# Of make test-cluster only: they have not been green together in one run yet, and some tell of faults.
-UNPROVEN := test_app_disks.py test_volumes.py test_bad_days.py test_upgrade.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance
 
@@ -31,7 +29,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@$(PYTEST) -q tests/unit
 
 test: .dev .filesystems .lvm .sanity .kube .cluster stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM, a real cluster
-	@$(PYTEST) $(addprefix --ignore=tests/cluster/,$(UNPROVEN))
+	@$(PYTEST)
 
 test-unit: .dev ## the tests that need neither root nor tools
 	@$(PYTEST) tests/unit

@@ -46,11 +46,12 @@ class Deployer:
             self._run_once(job, deadline)
         self._apply(_of_kind(services, "Deployment"))
         self._apply(_of_kind(services, "HorizontalPodAutoscaler"))
-        for found in chosen.obsolete:
-            self._cluster.remove(found)
-            self._view.say(f"removed {found['kind']} {found['metadata']['name']}")
-        self._say_kept(chosen)
+        # What runs may have a disk that another service waits for. What it needs goes last: old
+        # instances of services that stay may need it until new ones are there.
+        self._remove(one for one in chosen.obsolete if one["kind"] not in _BEFORE_SERVICES)
         self._wait(config, deadline)
+        self._remove(one for one in chosen.obsolete if one["kind"] in _BEFORE_SERVICES)
+        self._say_kept(chosen)
 
     def differences(self, config: AppConfig, options: Options) -> Iterator[str]:
         """Yield what `deploy` would change, as lines of a diff; changes nothing."""
@@ -68,6 +69,11 @@ class Deployer:
     def _apply(self, manifests: Iterable[Object]) -> None:
         for manifest in manifests:
             self._cluster.apply(manifest)
+
+    def _remove(self, obsolete: Iterable[Object]) -> None:
+        for found in obsolete:
+            self._cluster.remove(found)
+            self._view.say(f"removed {found['kind']} {found['metadata']['name']}")
 
     def _run_once(self, job: Object, deadline: float) -> None:
         """Run a Job, unless one of that name has run; raises DeployFailed when it fails."""
