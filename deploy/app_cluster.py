@@ -69,12 +69,14 @@ class AppCluster:
         except NotFound:
             return
 
+    def replica_sets(self, selector: Mapping[str, str]) -> list[Object]:
+        """Return the ReplicaSets with these labels."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/replicasets"
+        return self.api.list(path, _query(selector))
+
     def pods(self, selector: Mapping[str, str]) -> list[Object]:
         """Return the pods with these labels, the newest first."""
-        wanted = ",".join(f"{key}={value}" for key, value in selector.items())
-        found = self.api.list(
-            f"/api/v1/namespaces/{self.namespace}/pods", {"labelSelector": wanted}
-        )
+        found = self.api.list(f"/api/v1/namespaces/{self.namespace}/pods", _query(selector))
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
 
     def events(self, name: str) -> list[Object]:
@@ -93,6 +95,10 @@ class AppCluster:
         except NotFound:
             return []
         return text.splitlines()
+
+
+def _query(selector: Mapping[str, str]) -> dict[str, str]:
+    return {"labelSelector": ",".join(f"{key}={value}" for key, value in selector.items())}
 
 
 def _seen(event: Object) -> str:

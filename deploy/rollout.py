@@ -7,6 +7,10 @@ from csi.kubernetes_api import Object
 from deploy import labels
 from deploy.app_cluster import AppCluster
 
+# https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
+_REVISION = "deployment.kubernetes.io/revision"
+_HASH = "pod-template-hash"
+
 _LOG_LINES = 10
 _CRASHES = 3
 """After so many ends of its container an instance will not start by waiting."""
@@ -96,21 +100,19 @@ def _is_late(deployment: Object) -> bool:
 
 def _current_pods(cluster: AppCluster, app: str, service: str, deployment: Object) -> list[Object]:
     """Return the pods of the newest template that are there to stay."""
-    pods = [
+    selector = labels.of_service(app, service)
+    revision = (deployment["metadata"].get("annotations") or {}).get(_REVISION)
+    hashes = {
+        found["metadata"]["labels"].get(_HASH)
+        for found in cluster.replica_sets(selector)
+        if (found["metadata"].get("annotations") or {}).get(_REVISION) == revision
+    }
+    return [
         pod
-        for pod in cluster.pods(labels.of_service(app, service))
+        for pod in cluster.pods(selector)
         if "deletionTimestamp" not in pod["metadata"]
+        and pod["metadata"]["labels"].get(_HASH) in hashes
     ]
-    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
-    image = deployment["spec"]["template"]["spec"]["containers"][0]
-    return [pod for pod in pods if _is_made_from(pod, image, annotations)]
-
-
-def _is_made_from(pod: Object, container: Object, annotations: Object) -> bool:
-    made = pod["spec"]["containers"][0]
-    same = all(made.get(key) == container.get(key) for key in ("image", "command"))
-    said = pod["metadata"].get("annotations") or {}
-    return same and all(said.get(key) == value for key, value in annotations.items())
 
 
 def _failure(cluster: AppCluster, service: str, pod: Object) -> Progress | None:
