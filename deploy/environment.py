@@ -19,7 +19,8 @@ CHECKSUM_KEY = f"{KEY_PREFIX}environment"
 
 # https://kubernetes.io/docs/concepts/configuration/secret/: 1 MiB, for all that is stored of it.
 _LARGEST = (1 << 20) - 4096
-_SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+# A key is a file's name where the Secret is mounted: it leads to no other folder.
+_SECRET_KEY = re.compile(r"(?!\.$|\.\.)[-._a-zA-Z0-9]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,6 @@ class Environment:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": self.name, "namespace": namespace, "labels": found},
-            "type": "Opaque",
             "data": data,
         }
 
