@@ -14,12 +14,12 @@ from deploy.service_names import service_name
 
 SUFFIX = ".app.miren"
 
-# A trailing dot, which makes a name absolute, belongs to the name only where that cannot be the
-# end of a sentence.
-_HOST = re.compile(
-    r"(?<![A-Za-z0-9_.-])([A-Za-z0-9-]+)\.app\.miren(?:\.(?=[:/]))?(?![A-Za-z0-9_-]|\.[A-Za-z0-9_])",
-    re.IGNORECASE,
-)
+_NAME = r"(?<![A-Za-z0-9_.-])([A-Za-z0-9-]+)\.app\.miren"
+_END = r"(?![A-Za-z0-9_-]|\.[A-Za-z0-9_])"
+# A trailing dot makes a name absolute, and belongs to it where it cannot end a sentence. With it
+# the address would be absolute too, and no name that anything resolves.
+_IN_WORDS = re.compile(rf"{_NAME}(?:\.(?=[:/]))?{_END}", re.IGNORECASE)
+_ALONE = re.compile(rf"{_NAME}(?:\.(?![A-Za-z0-9_.-]))?{_END}", re.IGNORECASE)
 
 
 def with_addresses(text: str, app: str, services: Iterable[str]) -> str:
@@ -32,14 +32,18 @@ def with_addresses(text: str, app: str, services: Iterable[str]) -> str:
         service = exact.get(match[1]) or known.get(match[1].lower())
         return service_name(app, service) if service else match[0]
 
-    return _HOST.sub(address, text)
+    return _hosts(text).sub(address, text)
+
+
+def _hosts(text: str) -> re.Pattern[str]:
+    return _IN_WORDS if any(map(str.isspace, text)) else _ALONE
 
 
 def check_hosts(config: AppConfig, findings: Findings) -> None:
     """Warn of names of services that the app does not have."""
     known = {service.name.lower() for service in config.services}
     for path, text in _texts(config):
-        for name in dict.fromkeys(match[1] for match in _HOST.finditer(text)):
+        for name in dict.fromkeys(match[1] for match in _hosts(text).finditer(text)):
             if name.lower() not in known:
                 what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
                 names = ", ".join(service.name for service in config.services)

@@ -43,8 +43,8 @@ def pod_spec(config: AppConfig, container: Container, options: Options) -> Manif
     if config.disks:
         pinned = {"requiredDuringSchedulingIgnoredDuringExecution": options.pin.selector()}
         spec["affinity"] = {"nodeAffinity": pinned}
-    if options.cluster_ips:
-        spec["hostAliases"] = _host_aliases(options)
+    if aliases := _host_aliases(options):
+        spec["hostAliases"] = aliases
     if disks:
         spec["volumes"] = [_volume(name, disks) for name in dict(disks)]
     return spec
@@ -107,7 +107,9 @@ def _volume(name: str, disks: Sequence[tuple[str, DiskSpec]]) -> Manifest:
 
 
 def _host_aliases(options: Options) -> list[Manifest]:
-    return [
-        {"ip": ip, "hostnames": [f"{service}{SUFFIX}"]}
-        for service, ip in sorted(options.cluster_ips.items())
-    ]
+    # A headless Service has the address "None". Of services called "DB" and "db" the last in this
+    # order has the name, as in what app.toml writes down.
+    addresses = {
+        service.lower(): ip for service, ip in sorted(options.cluster_ips.items()) if ip != "None"
+    }
+    return [{"ip": ip, "hostnames": [f"{name}{SUFFIX}"]} for name, ip in sorted(addresses.items())]

@@ -190,6 +190,23 @@ def test_no_value_stands_in_a_pod_where_everybody_may_read_it() -> None:
     assert "hunter2" not in str(one("Deployment", *lines))
 
 
+# https://kubernetes.io/docs/concepts/configuration/secret/: the key of a Secret is a file's name.
+@pytest.mark.parametrize("key", [".", "..", "..data", "a b", "x" * 254])
+def test_a_variable_whose_name_no_secret_takes_has_another_key_there(key: str) -> None:
+    lines = ("[[services.a.env]]", f'key = "{key}"', 'value = "x"')
+    [used] = one("Secret", *lines)["data"]
+    assert re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", used)
+    assert used != "."
+    assert not used.startswith("..")
+    assert variables(*lines) == {key: "x"}
+
+
+@pytest.mark.parametrize("key", [".env", "a..b", "a."])
+def test_a_variable_with_dots_elsewhere_keeps_its_key(key: str) -> None:
+    lines = ("[[services.a.env]]", f'key = "{key}"', 'value = "x"')
+    assert list(one("Secret", *lines)["data"]) == [key]
+
+
 def test_a_changed_value_starts_new_pods() -> None:
     def template(value: str) -> object:
         lines = ("[[services.a.env]]", 'key = "A"', f'value = "{value}"')
@@ -268,6 +285,8 @@ HOSTS = {
     "db.app.miren:5432,DB.App.Miren": "shop-db:5432,shop-db",
     "http://db.app.miren./": "http://shop-db/",
     "see db.app.miren.": "see shop-db.",
+    "db.app.miren.": "shop-db",
+    "db.app.miren.,DB.app.miren.": "shop-db,shop-db",
     "x.db.app.miren": "x.db.app.miren",
     "db.app.miren.example": "db.app.miren.example",
     "my-db.app.miren": "my-db.app.miren",
@@ -314,6 +333,20 @@ def test_addresses_that_are_known_are_given_to_all_pods() -> None:
         {"ip": "10.0.0.2", "hostnames": ["web.app.miren"]},
     ]
     assert "hostAliases" not in pod("[services.db]")
+
+
+def test_addresses_are_given_as_kubernetes_takes_them() -> None:
+    # Host names are lower case there; a headless Service says "None".
+    known = Options(
+        image="shop:1",
+        cluster_ips={"Web": "10.0.0.2", "DB": "10.0.0.3", "db": "10.0.0.1", "bot": "None"},
+    )
+    assert pod("[services.a]", options=known)["hostAliases"] == [
+        {"ip": "10.0.0.1", "hostnames": ["db.app.miren"]},
+        {"ip": "10.0.0.2", "hostnames": ["web.app.miren"]},
+    ]
+    none = Options(image="shop:1", cluster_ips={"bot": "None"})
+    assert "hostAliases" not in pod("[services.a]", options=none)
 
 
 # Instances
