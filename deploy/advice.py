@@ -1,5 +1,7 @@
 """Warnings about what an app.toml says and Kubernetes does otherwise."""
 
+from collections.abc import Mapping
+
 from deploy.model import AppConfig, AutoConcurrency, Service
 from deploy.positions import KeyPath
 from deploy.problems import Findings
@@ -17,6 +19,14 @@ def check(config: AppConfig, findings: Findings) -> None:
         _check_port(config, service, path, findings)
 
 
+def check_given(config: AppConfig, environment: Mapping[str, str], findings: Findings) -> None:
+    """Warn of such variables that app.toml does not have."""
+    said = environment.get("PORT")
+    for service in config.services:
+        if said is not None and service.port is not None and said != str(service.port):
+            _warn_of_port(service, ("PORT",), findings)
+
+
 def _check_delay(service: Service, path: KeyPath, findings: Findings) -> None:
     scaling = service.concurrency
     if isinstance(scaling, AutoConcurrency) and scaling.scale_down_delay > LONGEST_DELAY:
@@ -32,7 +42,12 @@ def _check_port(config: AppConfig, service: Service, path: KeyPath, findings: Fi
     for place, entries in ((path, service.env), ((), config.env)):
         index = next((at for at, entry in enumerate(entries) if entry.key == "PORT"), None)
         if index is not None:
-            what = f"gives {service.name} another PORT than its port, {service.port}, where it is "
-            what += "looked for"
-            findings.warn((*place, "env", index), what, "remove it: PORT is set from the port")
+            _warn_of_port(service, (*place, "env", index), findings)
             return
+
+
+def _warn_of_port(service: Service, place: KeyPath, findings: Findings) -> None:
+    what = (
+        f"gives {service.name} another PORT than its port, {service.port}, where it is looked for"
+    )
+    findings.warn(place, what, "remove it: PORT is set from the port")

@@ -14,6 +14,7 @@ from csi.duration import format_duration
 from csi.local_id import LocalId
 from csi.object_names import object_name
 from csi.persistent_volume import EXCLUSIVE, LOCAL_CLASS, MIREN_CLASS, Manifest, PersistentVolume
+from deploy.given_environment import with_given
 from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
 from deploy.options import DEFAULTS, Options
@@ -50,6 +51,7 @@ class _Volume:
 
 def translate_disks(config: AppConfig, options: Options = DEFAULTS) -> list[Manifest]:
     """Return each disk's volume and claim, ordered by their name."""
+    config = with_given(config, options.environment)
     volumes = sorted(_volumes(config), key=lambda volume: object_name(volume.handle))
     return [
         manifest

@@ -5,7 +5,7 @@ and its commands, they become the service's address in the cluster.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from deploy.model import AppConfig
 from deploy.positions import KeyPath
@@ -39,15 +39,29 @@ def _hosts(text: str) -> re.Pattern[str]:
     return _IN_WORDS if any(map(str.isspace, text)) else _ALONE
 
 
-def check_hosts(config: AppConfig, findings: Findings) -> None:
-    """Warn of names of services that the app does not have."""
-    known = {service.name.lower() for service in config.services}
+def check_hosts(config: AppConfig, findings: Findings, of_procfile: Findings) -> None:
+    """Warn of names of services that the app does not have, in the file where they stand."""
     for path, text in _texts(config):
-        for name in dict.fromkeys(match[1] for match in _hosts(text).finditer(text)):
-            if name.lower() not in known:
-                what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
-                names = ", ".join(service.name for service in config.services)
-                findings.warn(path, what, f"its services are {names}")
+        line = (path[1],) if path[0] == "services" and path[-1] == "command" else ()
+        if path not in findings.positions and line in of_procfile.positions:
+            _check(config, line, text, of_procfile)
+        else:
+            _check(config, path, text, findings)
+
+
+def check_given(config: AppConfig, environment: Mapping[str, str], findings: Findings) -> None:
+    """Warn of such names in variables that app.toml does not have."""
+    for key, value in environment.items():
+        _check(config, (key,), value, findings)
+
+
+def _check(config: AppConfig, path: KeyPath, text: str, findings: Findings) -> None:
+    known = {service.name.lower() for service in config.services}
+    for name in dict.fromkeys(match[1] for match in _hosts(text).finditer(text)):
+        if name.lower() not in known:
+            what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
+            names = ", ".join(service.name for service in config.services)
+            findings.warn(path, what, f"its services are {names}")
 
 
 def _texts(config: AppConfig) -> Iterable[tuple[KeyPath, str]]:

@@ -4,6 +4,7 @@ Miren's documentation on persistent storage ("Migrating from Automatic Local Sto
 that an app whose environment mentions the path goes on having it.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from deploy.model import AppConfig, DiskSpec, Provider, Service
@@ -25,11 +26,25 @@ class _Mention:
 
 def with_local_data(config: AppConfig, findings: Findings) -> AppConfig:
     """Give each service that needs it the local disk `data`, with a warning how to write it."""
+    return _with_disks(config, lambda service: _mention(config, service), findings)
+
+
+def with_local_data_for(
+    config: AppConfig, environment: Mapping[str, str], findings: Findings
+) -> AppConfig:
+    """Do the same for variables that all services get, whatever app.toml says."""
+    mentions = [_Mention((key,), key) for key, value in environment.items() if LOCAL_DATA in value]
+    return _with_disks(config, lambda _: next(iter(mentions), None), findings)
+
+
+def _with_disks(
+    config: AppConfig, mention_in: Callable[[Service], _Mention | None], findings: Findings
+) -> AppConfig:
     services = []
     needing: dict[_Mention, list[str]] = {}
     for service in config.services:
         is_settled = _is_provided(service) or _has_wrong_disks(service, findings)
-        mention = None if is_settled else _mention(config, service)
+        mention = None if is_settled else mention_in(service)
         if mention is None:
             services.append(service)
         else:
@@ -64,8 +79,10 @@ def _mention(config: AppConfig, service: Service) -> _Mention | None:
 
 def _recommend(mention: _Mention, names: list[str], findings: Findings) -> None:
     services = ", ".join(quoted(name) for name in names)
+    # A variable that is its own place is named by that.
+    who = "" if mention.path == (mention.variable,) else f"{mention.variable} "
     what = (
-        f"{mention.variable} mentions {LOCAL_DATA}, where no disk is mounted: "
+        f"{who}mentions {LOCAL_DATA}, where no disk is mounted: "
         f'the local disk "{_DISK.name}" was added there to {services}'
     )
     tables = [

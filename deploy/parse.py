@@ -35,17 +35,20 @@ def parse(content: Path | str | bytes, file: str = "app.toml") -> AppConfig:
     document, positions = syntax.load(origin)
     findings = Findings(origin.file, positions)
     top = Fields(document, (), "the top level", findings)
-    config = _read_app(top, processes.commands, findings)
-    warnings = in_file_order(findings.warnings)
+    config = _read_app(top, processes, findings)
+    warnings = [
+        *in_file_order(findings.warnings),
+        *in_file_order(processes.findings.warnings),
+    ]
     if findings.errors or processes.problems:
         raise AppTomlError([*in_file_order(findings.errors), *processes.problems], warnings)
     return replace(config, warnings=tuple(warnings))
 
 
-def _read_app(top: Fields, processes: dict[str, str], findings: Findings) -> AppConfig:
+def _read_app(top: Fields, processes: procfile.Processes, findings: Findings) -> AppConfig:
     name = top.name("my-app", LONGEST_LABEL)
     read = [read_service(*entry) for entry in top.named_tables("services", "[services.NAME]")]
-    all_of_them = procfile.with_processes((service for service, _ in read), processes)
+    all_of_them = procfile.with_processes((service for service, _ in read), processes.commands)
     services = sorted(all_of_them, key=lambda service: service.name)
     check_disks([use for _, uses in read for use in uses], findings)
     config = AppConfig(
@@ -58,7 +61,7 @@ def _read_app(top: Fields, processes: dict[str, str], findings: Findings) -> App
         concurrency=top.integer("concurrency", 0),
     )
     config = with_local_data(config, findings)
-    check_hosts(config, findings)
+    check_hosts(config, findings, processes.findings)
     advice.check(config, findings)
     return config
 

@@ -13,7 +13,8 @@ from csi.object_names import LONGEST_LABEL
 from deploy import source
 from deploy.model import Service
 from deploy.names import miren_name_mistake, nearest_miren_name
-from deploy.problems import AppTomlError, Problem, quoted
+from deploy.positions import Position
+from deploy.problems import AppTomlError, Findings, Problem, quoted
 from deploy.services import process
 
 NAME = "Procfile"
@@ -27,6 +28,8 @@ class Processes:
 
     commands: dict[str, str] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
+    findings: Findings = field(default_factory=lambda: Findings(NAME, {}))
+    """Collects warnings about commands; knows the line of each service."""
 
 
 def read_beside(app_toml: Path) -> Processes:
@@ -44,6 +47,7 @@ def _beside(app_toml: Path) -> Path | None:
 
 def _read(path: Path) -> Processes:
     commands: dict[str, str] = {}
+    findings = Findings(str(path), {})
     problems = []
     try:
         text = source.read(path).text
@@ -64,7 +68,8 @@ def _read(path: Path) -> Processes:
             problems.append(Problem(str(path), *mistake, line=number, column=1))
         elif found:
             commands[found[1]] = found[2]
-    return Processes(commands, problems)
+            findings.positions[found[1],] = Position(number, 1)
+    return Processes(commands, problems, findings)
 
 
 _REPAIR = "mend or remove this file, which stands beside .miren"

@@ -8,6 +8,7 @@ from csi.persistent_volume import Manifest
 from deploy import app_argument, app_options, console
 from deploy.disks import translate_disks
 from deploy.folder_output import write_folder
+from deploy.given_environment import with_given
 from deploy.model import AppConfig
 from deploy.options import Options
 from deploy.output import to_json, to_yaml
@@ -68,10 +69,12 @@ def _output(text: str) -> str:
 def _translate(arguments: argparse.Namespace) -> int:
     given = app_argument.find(arguments.path)
     config = parse(given.content, given.file)
-    for warning in config.warnings:
-        console.say(f"warning: {warning}")
     try:
-        manifests = _manifests(config, app_options.read(arguments), arguments.only)
+        options = app_options.read(arguments)
+        config = with_given(config, options.environment)
+        for warning in config.warnings:
+            console.say(f"warning: {warning}")
+        manifests = _manifests(config, options, arguments.only)
         return _write(manifests, arguments.output)
     except ValueError as error:
         console.say(f"kubectl-miren: {error}")

@@ -7,6 +7,7 @@ from csi.persistent_volume import Manifest
 from deploy import post_import
 from deploy.disks import translate_disks
 from deploy.environment import Environment
+from deploy.given_environment import with_given
 from deploy.hosts import with_addresses
 from deploy.model import AppConfig, Service
 from deploy.options import DEFAULTS, Options
@@ -31,6 +32,7 @@ def translate_services(config: AppConfig, options: Options = DEFAULTS) -> list[M
         ValueError: as `translate`.
     """
     _require_image(config, options)
+    config = with_given(config, options.environment)
     app = config.name
     services = [_addressed(config, service) for service in config.services]
     environments = {service.name: _environment(config, service, options) for service in services}

@@ -148,6 +148,44 @@ def test_what_the_command_line_sets_wins_over_files(shop: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("given", ["--set", "--env-file"])
+def test_a_variable_given_here_that_names_local_data_gets_its_disk(shop: Path, given: str) -> None:
+    setting = "FILES=/miren/data/local/files"
+    (shop / "env").write_text(f"{setting}\n")
+    value = setting if given == "--set" else str(shop / "env")
+
+    result = run("translate", shop, "--image=i", given, value)
+
+    assert result.returncode == 0
+    assert result.stderr.startswith(
+        "warning: --set, --env-file: FILES: mentions /miren/data/local, where no disk is mounted: "
+        'the local disk "data" was added there to "db"; better write it into the file:\n'
+    )
+    made = list(yaml.safe_load_all(result.stdout))
+    classes = [one["spec"]["storageClassName"] for one in made if "Volume" in one["kind"]]
+    assert sorted(classes) == ["miren-disk"] * 2 + ["miren-local"] * 2
+    (deployment,) = (one for one in made if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "/miren/data/local" in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+    disks = run("translate", shop, given, value, "--only=disks")
+    assert disks.stdout.count("storageClassName: miren-local") == 2
+
+
+def test_a_variable_given_here_is_warned_about_as_one_of_app_toml_is() -> None:
+    settings = ["--set=PORT=81", "--set=API=http://apj.app.miren/"]
+
+    result = run("translate", "-", "--image=i", *settings, content='name = "shop"')
+
+    assert result.returncode == 0
+    assert result.stderr == (
+        "warning: --set, --env-file: PORT: gives web another PORT than its port, 3000, where it is "
+        "looked for; remove it: PORT is set from the port\n"
+        'warning: --set, --env-file: API: names "apj.app.miren", but the app has no such service; '
+        "its services are web\n"
+    )
+
+
 def test_each_mistake_of_an_env_file_is_told(shop: Path) -> None:
     (shop / "env").write_text("GOOD=1\nBAD\n=2\n")
 

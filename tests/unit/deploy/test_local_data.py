@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy import DiskSpec, Provider, parse
+from deploy import DiskSpec, Options, Provider, parse, translate_disks
 
 LOCAL_DATA = DiskSpec("data", "/miren/data/local", Provider.LOCAL)
 
@@ -89,3 +89,11 @@ def test_a_disk_elsewhere_stays_and_the_local_one_is_added(path: str) -> None:
 
 def test_an_app_that_does_not_mention_it_has_no_disk() -> None:
     assert disks_of('name = "shop"\nenv = [{ key = "A", value = "/miren/data" }]') == {"web": ()}
+
+
+def test_an_overridden_mention_still_has_its_disk_and_only_once() -> None:
+    # What an earlier deployment wrote there is kept in reach.
+    app = parse(APP_WIDE)
+    for value in ("elsewhere", "/miren/data/local/x"):
+        options = Options(image="shop:1", environment={"DATABASE": value})
+        assert translate_disks(app, options) == translate_disks(app)

@@ -100,3 +100,11 @@ def test_a_procfile_that_cannot_be_read_is_refused(app: Path) -> None:
         parse(app / ".miren" / "app.toml")
     reason = "cannot be read: Too many levels of symbolic links"
     assert str(refusal.value) == f"{app}/Procfile: {reason}; {REPAIR}"
+
+
+def test_a_host_of_no_service_is_warned_about_where_it_stands(app: Path) -> None:
+    app_toml = 'name = "shop"\n[services.web]\nport = 80\n'
+    config = parsed(app, "# all\nweb: a\njob: curl bd.app.miren\n", app_toml)
+
+    what = 'names "bd.app.miren", but the app has no such service; its services are job, web'
+    assert [str(warning) for warning in config.warnings] == [f"{app}/Procfile:3:1: job: {what}"]
