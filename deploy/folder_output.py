@@ -41,7 +41,9 @@ def write_folder(folder: Path, manifests: Sequence[Manifest]) -> None:
 
 def _written(folder: Path) -> set[str]:
     """Return the files of a folder that this wrote; raises ValueError when it was another."""
-    if not folder.exists() or not any(folder.iterdir()):
+    # A run that was killed may have left files under their other names.
+    others = {*folder.iterdir()} - {*folder.glob(_new_name("*.yaml"))} if folder.exists() else ()
+    if not others:
         return set()
     try:
         text = (folder / KUSTOMIZATION).read_text(encoding="utf-8")
@@ -58,13 +60,16 @@ def _file_name(manifest: Manifest) -> str:
 
 
 def _replace(folder: Path, texts: dict[str, str]) -> None:
-    written = {name: folder / f".{name}.new" for name in texts}
+    written = {name: folder / _new_name(name) for name in texts}
     try:
         for name, new in written.items():
             new.write_text(texts[name], encoding="utf-8")
         for name, new in written.items():
             new.replace(folder / name)
-    except OSError:
-        for new in written.values():
+    finally:
+        for new in folder.glob(_new_name("*.yaml")):
             new.unlink(missing_ok=True)
-        raise
+
+
+def _new_name(name: str) -> str:
+    return f".{name}.new"

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from csi import __version__
+from tests.unit.deploy import golden_apps
 
 ROOT = Path(__file__).parents[3]
 
@@ -121,6 +122,15 @@ def test_an_app_is_printed_whole_or_without_its_disks(shop: Path) -> None:
 
     assert kinds(whole.stdout)[:2] == ["PersistentVolume", "PersistentVolumeClaim"]
     assert kinds(whole.stdout)[2:] == kinds(services.stdout) == ["Secret", "Service", "Deployment"]
+
+
+@pytest.mark.parametrize("name", ["rails", "procfile-only"])
+def test_the_command_prints_what_the_apps_are_expected_to_become(name: str) -> None:
+    folder = golden_apps.APPS / name
+
+    result = run("translate", folder, "--image", f"registry.example/{name}:1")
+
+    assert result.stdout == (folder / golden_apps.EXPECTED).read_text(encoding="utf-8")
 
 
 def test_a_missing_image_is_told(shop: Path) -> None:
@@ -251,6 +261,21 @@ def test_a_disk_that_is_full_leaves_the_folder_as_it_was(tmp_path: Path) -> None
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert write(SHOP.replace("20", "30") + long, "4").returncode == 1
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_what_a_killed_run_left_in_a_folder_is_no_obstacle(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".data.persistentvolume.yaml.new").write_text("kind: Persist")
+
+    result = run("translate", shop, "--only=disks", "-o", f"dir:{folder}")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name for path in folder.iterdir()} == {
+        "kustomization.yaml",
+        "data.persistentvolume.yaml",
+        "data.persistentvolumeclaim.yaml",
+    }
 
 
 def test_a_folder_that_cannot_be_written_exits_1(shop: Path) -> None:
