@@ -206,7 +206,9 @@ def test_parser_and_schema_accept_every_right_app(app: any_app.Table) -> None:
 @given(any_app.changed_apps())
 def test_parser_and_schema_agree_on_any_change(app: any_app.Table) -> None:
     said, schema_said = verdicts(any_app.as_toml(app))
-    assert bool(schema_said) == any(is_for_schema(problem) for problem in said), (said, schema_said)
+    # What the parser alone can know is wrong, may be wrong to the schema for another reason.
+    assert said or not schema_said, schema_said
+    assert schema_said or not any(map(is_for_schema, said)), said
 
 
 @pytest.mark.parametrize(
