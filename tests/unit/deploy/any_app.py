@@ -12,7 +12,8 @@ Table = dict[str, Any]
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
-VARIABLES = st.from_regex(r"[ -<>-~]{1,12}", fullmatch=True)
+# With names that a Secret's key may not have.
+VARIABLES = st.from_regex(r"[ -<>-~]{1,12}", fullmatch=True) | st.sampled_from([".", "..", "..a"])
 STEPS = st.from_regex(r"[a-z0-9_.]{1,8}", fullmatch=True).filter(lambda step: step != "..")
 PATHS = st.lists(STEPS, min_size=1, max_size=3).map(lambda steps: "/" + "/".join(["x", *steps]))
 DURATIONS = st.sampled_from(["90s", "5m", "1h30m", "1.5s", "+2m", "250ms", "1.s", ".5h", "3us"])
