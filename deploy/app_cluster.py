@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from csi.errors import NotFound
 from csi.kubernetes_api import KubernetesApi, Object
 from deploy import labels
+from deploy.obstacles import has_address_to_lose, rolls_but_must_not
 
 MANAGER = "kubectl-miren"
 """The field manager of what is applied."""
@@ -52,6 +53,18 @@ class AppCluster:
     def apply(self, manifest: Object, *, dry_run: bool = False) -> Object:
         """Make an object so; returns it as it is then, or would be."""
         path = self.path(manifest["kind"], manifest["metadata"]["name"])
+        live = self.live(manifest)
+        if live and has_address_to_lose(live, manifest):
+            if dry_run:
+                return manifest
+            self.remove(manifest)
+        if live and rolls_but_must_not(live, manifest):
+            strategy = manifest["spec"]["strategy"]
+            if dry_run:
+                spec = {key: value for key, value in manifest["spec"].items() if key != "strategy"}
+                after = self.api.apply(path, {**manifest, "spec": spec}, MANAGER, dry_run=True)
+                return {**after, "spec": {**after["spec"], "strategy": strategy}}
+            self.api.patch(path, {"spec": {"strategy": {**strategy, "rollingUpdate": None}}})
         return self.api.apply(path, manifest, MANAGER, dry_run=dry_run)
 
     def owned(self, app: str) -> Iterator[Object]:
