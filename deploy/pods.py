@@ -90,8 +90,11 @@ def _container_port(port: int, kind: PortType) -> Manifest:
 
 
 def _unexpanded(command: str) -> str:
-    """Return a command of which Kubernetes makes this one: it expands $(NAME), and $$ to $."""
-    return re.sub(r"\$(?=[$(])", "$$", command)
+    """Return a command of which Kubernetes makes this one: it expands $(NAME), and $$ to $.
+
+    Before 1.35 it also breaks a character that is not ASCII right after a $.
+    """
+    return re.sub(r"\$(?=[$(]|[^\0-\x7f])", "$$", command)
 
 
 def _mount(name: str, disk: DiskSpec) -> Manifest:

@@ -67,6 +67,20 @@ def test_a_service_may_become_any_other(cluster: AppCluster, before: str, after:
         assert [*difference(planned, found)] == []
 
 
+# An apply is read as YAML, which knows not all that JSON does, and more kinds of line ends.
+COMMAND = "echo '🐎 ž \u2028 \x85 \x7f \\ud83d \t' \"$(date)\" $€"
+
+
+def test_a_command_arrives_as_it_is(cluster: AppCluster) -> None:
+    text = any_app.as_toml({"name": "unicode", "services": {"job": {"command": COMMAND}}})
+    for manifest in translate(parse(text), Options(image="shop:1")):
+        found = cluster.apply(manifest)
+        if found["kind"] == "Deployment":
+            [container] = found["spec"]["template"]["spec"]["containers"]
+            escaped = COMMAND.replace("$(", "$$(").replace("$€", "$$€")
+            assert container["command"] == ["/bin/sh", "-c", escaped]
+
+
 ALIASED = Options(image="shop:1", cluster_ips={"Web": "10.0.0.1", "DB": "10.0.0.2"})
 
 

@@ -1,4 +1,4 @@
-"""The apps in apps/, and the manifests that each is expected to become.
+"""The apps in apps/, the manifests that each is expected to become, and the warnings.
 
 `python -m tests.unit.deploy.golden_apps` writes what they become now: read the difference before
 you commit it.
@@ -10,6 +10,8 @@ from deploy import Options, parse, to_yaml, translate
 
 APPS = Path(__file__).with_name("apps")
 EXPECTED = "expected.yaml"
+WARNINGS = "expected-warnings.txt"
+"""Only there where an app is warned about."""
 
 
 def folders() -> list[Path]:
@@ -23,10 +25,19 @@ def translated(folder: Path) -> str:
     return to_yaml(translate(config, Options(image=f"registry.example/{folder.name}:1")))
 
 
+def warned(folder: Path) -> str:
+    """Return what is told on standard error to somebody who stands in the app's folder."""
+    warnings = parse(folder / ".miren" / "app.toml").warnings
+    return "".join(f"warning: {warning}\n" for warning in warnings).replace(f"{folder}/", "")
+
+
 def main() -> None:
     """Write all of them."""
     for folder in folders():
         (folder / EXPECTED).write_text(translated(folder), encoding="utf-8")
+        (folder / WARNINGS).unlink(missing_ok=True)
+        if warnings := warned(folder):
+            (folder / WARNINGS).write_text(warnings, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """Apps of real shapes become exactly the manifests beside them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from deploy import parse
 from tests.unit.deploy import golden_apps
 
 FOLDERS = golden_apps.folders()
-
-# What is told about those that are not quite right.
-WARNED = {"migration": ["env[0]"]}
 
 
 def test_there_are_apps_of_many_shapes() -> None:
@@ -26,8 +24,27 @@ def test_an_app_becomes_exactly_its_expected_manifests(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
 def test_an_app_is_warned_about_only_for_a_reason(folder: Path) -> None:
-    warnings = parse(folder / ".miren" / "app.toml").warnings
-    assert [warning.key for warning in warnings] == WARNED.get(folder.name, [])
+    path = folder / golden_apps.WARNINGS
+    expected = path.read_text(encoding="utf-8") if path.exists() else ""
+    assert golden_apps.warned(folder) == expected
+
+
+@pytest.mark.parametrize("name", ["migration", "odd-characters"])
+def test_the_command_prints_the_same_bytes(name: str) -> None:
+    folder = golden_apps.APPS / name
+    words = ["translate", ".", "--image", f"registry.example/{name}:1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.main", *words],
+        cwd=folder,
+        # No locale that an encoding could be taken from.
+        env={"PYTHONPATH": str(golden_apps.APPS.parents[3]), "LC_ALL": "C"},
+        capture_output=True,
+        check=False,
+    )
+    warnings = folder / golden_apps.WARNINGS
+    assert done.returncode == 0
+    assert done.stdout == (folder / golden_apps.EXPECTED).read_bytes()
+    assert done.stderr == (warnings.read_bytes() if warnings.exists() else b"")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
