@@ -19,8 +19,12 @@ CHECKSUM_KEY = f"{KEY_PREFIX}environment"
 
 # https://kubernetes.io/docs/concepts/configuration/secret/: 1 MiB, for all that is stored of it.
 _LARGEST = (1 << 20) - 4096
+# Linux starts no program with a longer one: MAX_ARG_STRLEN, for KEY=VALUE and a NUL.
+_LONGEST = (1 << 17) - 1
 # A key is a file's name where the Secret is mounted: it leads to no other folder.
 _SECRET_KEY = re.compile(r"(?!\.$|\.\.)[-._a-zA-Z0-9]{1,253}")
+
+_ELSEWHERE = "put what is large into a file of the image, or on a disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +41,24 @@ class Environment:
         """Return the Secret.
 
         Raises:
-            ValueError: it is larger than Kubernetes allows.
+            ValueError: it is larger than Kubernetes allows, or a variable than Linux does.
         """
+        of = f"service {self.service}" if self.service else "app"
+        for key, value in sorted(self.variables.items()):
+            if (length := len(f"{key}={value}".encode())) > _LONGEST:
+                raise ValueError(
+                    f"{key} in the environment of {of} has {length} bytes, more than the "
+                    f"{_LONGEST} with which Linux starts a program: {_ELSEWHERE}"
+                )
         data = {
             _secret_key(key): base64.b64encode(value.encode()).decode()
             for key, value in sorted(self.variables.items())
         }
         size = sum(len(key) + len(value) for key, value in data.items())
         if size > _LARGEST:
-            of = f"service {self.service}" if self.service else "app"
             raise ValueError(
                 f"the environment of {of} has {size} bytes, more than the 1 MiB that a Secret may "
-                "have: put what is large into a file of the image, or on a disk"
+                f"have: {_ELSEWHERE}"
             )
         service = self.service
         found = labels.of_service(self.app, service) if service else labels.of_app(self.app)

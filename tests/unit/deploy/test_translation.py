@@ -233,9 +233,23 @@ def test_a_changed_value_starts_new_pods() -> None:
 
 
 def test_an_environment_too_large_for_a_secret_is_told() -> None:
-    env = ("[[services.a.env]]", 'key = "A"', f'value = "{"x" * 800_000}"')
-    with pytest.raises(ValueError, match="the environment of service a has 1066669 bytes, more"):
-        made(*env)
+    env = [{"key": f"A{number}", "value": "x" * 100_000} for number in range(8)]
+    with pytest.raises(ValueError, match="the environment of service a has 1066704 bytes, more"):
+        made(any_app.as_toml({"services": {"a": {"env": env}}}))
+
+
+def test_a_variable_with_which_linux_starts_no_program_is_told() -> None:
+    def app(bytes_of_value: int) -> str:
+        env = [{"key": "CERTS", "value": "é" + "x" * (bytes_of_value - 2)}]
+        return any_app.as_toml({"services": {"a": {"env": env}}})
+
+    longest = 128 * 1024 - len("CERTS=") - len("\0")
+    assert variables(app(longest))["CERTS"]
+    with pytest.raises(
+        ValueError, match="service a has 131072 bytes, more than the 131071"
+    ) as told:
+        made(app(longest + 1))
+    assert str(told.value).startswith("CERTS in the environment of")
 
 
 # Ports
