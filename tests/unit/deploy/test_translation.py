@@ -1,6 +1,7 @@
 """What the keys of an app.toml become, rule by rule; whole apps are in apps/."""
 
 import base64
+import re
 from random import Random
 
 import pytest
