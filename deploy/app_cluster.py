@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from csi.errors import NotFound
 from csi.kubernetes_api import KubernetesApi, Object
 from deploy import labels
-from deploy.obstacles import has_address_to_lose, rolls_but_must_not
+from deploy.obstacles import must_be_new, rolls_but_must_not
 
 MANAGER = "kubectl-miren"
 """The field manager of what is applied."""
@@ -54,7 +54,7 @@ class AppCluster:
         """Make an object so; returns it as it is then, or would be."""
         path = self.path(manifest["kind"], manifest["metadata"]["name"])
         live = self.live(manifest)
-        if live and has_address_to_lose(live, manifest):
+        if live and must_be_new(live, manifest):
             if dry_run:
                 return manifest
             self.remove(manifest)

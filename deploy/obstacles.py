@@ -5,12 +5,21 @@ Both come from what the API server has filled in, which no manifest can take bac
 
 from csi.kubernetes_api import Object
 
+HEADLESS = "None"
+"""What Kubernetes calls it when a Service has no address."""
 
-def has_address_to_lose(live: Object, manifest: Object) -> bool:
-    """Whether a Service has an address, and is to have none: only a new one is without it."""
-    if manifest["kind"] != "Service" or manifest["spec"].get("clusterIP") != "None":
+
+def must_be_new(live: Object, manifest: Object) -> bool:
+    """Whether a Service is to lose its address or to get one, which only a new one can."""
+    if manifest["kind"] != "Service":
         return False
-    return bool(live["spec"].get("clusterIP") != "None")
+    is_headless = address(live) == HEADLESS
+    return is_headless != (address(manifest) == HEADLESS)
+
+
+def address(service: Object) -> str:
+    """Return the address of a Service, HEADLESS, or nothing where it has none yet."""
+    return str(service["spec"].get("clusterIP", ""))
 
 
 def rolls_but_must_not(live: Object, manifest: Object) -> bool:

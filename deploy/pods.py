@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csi.local_id import LocalId
-from csi.object_names import is_dns_label, object_name
+from csi.object_names import object_name
 from csi.persistent_volume import Manifest
 from deploy.environment import Environment
 from deploy.hosts import SUFFIX
@@ -61,9 +61,8 @@ def volume_name(app: str, disk: DiskSpec) -> str:
 
 
 def container_name(service: str) -> str:
-    """Return what the container of a service is called."""
-    lower = service.lower()
-    return lower if is_dns_label(lower) else object_name(service)
+    """Return what the container of a service is called: in lower case its name is a DNS label."""
+    return service.lower()
 
 
 def _container(container: Container, disks: Sequence[tuple[str, DiskSpec]]) -> Manifest:

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from csi.kubernetes_api import KubernetesApi, Object
-from deploy import Options, parse, translate
+from deploy import AppConfig, Options, parse, translate
 from deploy.app_cluster import AppCluster
+from deploy.deployment_plan import with_addresses
 from deploy.difference import difference
 from tests.cluster.api_server import ApiServer
 from tests.contract.kubernetes_openapi import KubernetesOpenApi
@@ -16,6 +17,8 @@ from tests.unit.deploy import any_app
 
 pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
 
+# What deploy applies before it knows the addresses of Services.
+BEFORE = ("PersistentVolume", "PersistentVolumeClaim", "Secret", "Service")
 SHAPES = {
     "nothing": "",
     "a port": "port = 80",
@@ -37,9 +40,19 @@ def cluster(api_server: ApiServer) -> AppCluster:
         return AppCluster(KubernetesApi(), "default")
 
 
-def manifests(shape: str, app: str = "changing") -> list[Object]:
-    text = f'name = "{app}"\n[services.job]\n{SHAPES[shape]}'
-    return translate(parse(text), Options(image="shop:1"))
+OPTIONS = Options(image="shop:1")
+
+
+def app_of(shape: str) -> AppConfig:
+    return parse(f'name = "changing"\n[services.job]\n{SHAPES[shape]}')
+
+
+def deploy(cluster: AppCluster, app: AppConfig, *, dry_run: bool = False) -> list[Object]:
+    """Apply an app as deploy does, in its two steps; nothing runs here to wait for."""
+    first = [one for one in translate(app, OPTIONS) if one["kind"] in BEFORE]
+    done = [cluster.apply(manifest, dry_run=dry_run) for manifest in first]
+    rest = [one for one in with_addresses(cluster, app, OPTIONS) if one["kind"] not in BEFORE]
+    return [*done, *(cluster.apply(manifest, dry_run=dry_run) for manifest in rest)]
 
 
 def remove(cluster: AppCluster, app: str) -> None:
@@ -51,20 +64,26 @@ def remove(cluster: AppCluster, app: str) -> None:
 @pytest.mark.parametrize(("before", "after"), list(permutations(SHAPES, 2)))
 def test_a_service_may_become_any_other(cluster: AppCluster, before: str, after: str) -> None:
     remove(cluster, "changing")
-    for manifest in manifests(before):
-        cluster.apply(manifest)
+    deploy(cluster, app_of(before))
 
-    would_be = [cluster.apply(manifest, dry_run=True) for manifest in manifests(after)]
-    is_now = [cluster.apply(manifest) for manifest in manifests(after)]
+    would_be = deploy(cluster, app_of(after), dry_run=True)
+    is_now = deploy(cluster, app_of(after))
 
-    wanted = manifests(after)
-    for planned, found, manifest in zip(would_be, is_now, wanted, strict=True):
-        strategy = manifest["spec"].get("strategy") if "spec" in manifest else None
-        assert strategy is None or found["spec"]["strategy"] == strategy
-        if manifest["kind"] == "Service":
-            assert ("ports" in found["spec"]) == ("ports" in manifest["spec"])
-            continue  # its address is not known before
-        assert [*difference(planned, found)] == []
+    assert {one["kind"] for one in would_be} == {one["kind"] for one in is_now}
+    for planned, found in zip(would_be, is_now, strict=True):
+        # Addresses are not known before; pods are told them.
+        if planned["kind"] not in {"Service", "Deployment"}:
+            assert [*difference(planned, found)] == []
+    [service] = (one for one in is_now if one["kind"] == "Service")
+    [deployment] = (one for one in is_now if one["kind"] == "Deployment")
+    has_port = "port =" in SHAPES[after]
+    aliases = deployment["spec"]["template"]["spec"].get("hostAliases", [])
+    assert [alias["ip"] for alias in aliases] == [service["spec"]["clusterIP"]] * has_port
+    assert (service["spec"]["clusterIP"] == "None") == (not has_port)
+    kind = {"type": "Recreate"} if after == "a disk" else {"type": "RollingUpdate"}
+    assert deployment["spec"]["strategy"].items() >= kind.items()
+    [planned] = (one for one in would_be if one["kind"] == "Deployment")
+    assert planned["spec"]["strategy"] == deployment["spec"]["strategy"]
 
 
 # An apply is read as YAML, which knows not all that JSON does, and more kinds of line ends.
@@ -73,21 +92,14 @@ COMMAND = "echo '🐎 ž \u2028 \x85 \x7f \\ud83d \t' \"$(date)\" $€"
 
 def test_a_command_arrives_as_it_is(cluster: AppCluster) -> None:
     text = any_app.as_toml({"name": "unicode", "services": {"job": {"command": COMMAND}}})
-    for manifest in translate(parse(text), Options(image="shop:1")):
-        found = cluster.apply(manifest)
-        if found["kind"] == "Deployment":
-            [container] = found["spec"]["template"]["spec"]["containers"]
-            escaped = COMMAND.replace("$(", "$$(").replace("$€", "$$€")
-            assert container["command"] == ["/bin/sh", "-c", escaped]
-
-
-ALIASED = Options(image="shop:1", cluster_ips={"Web": "10.0.0.1", "DB": "10.0.0.2"})
+    _, deployment = deploy(cluster, parse(text))
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    escaped = COMMAND.replace("$(", "$$(").replace("$€", "$$€")
+    assert container["command"] == ["/bin/sh", "-c", escaped]
 
 
 def test_an_app_with_services_in_upper_case_is_taken(cluster: AppCluster) -> None:
-    app = parse('name = "Shop"\n[services.Web]\nport = 80\n[services.DB]\nport = 81')
-    for manifest in translate(app, ALIASED):
-        cluster.apply(manifest)
+    deploy(cluster, parse('name = "Shop"\n[services.Web]\nport = 80\n[services.DB]\nport = 81'))
 
 
 @settings(
@@ -108,5 +120,4 @@ def test_any_app_may_become_any_other(
             for name, service in app["services"].items()
         }
         text = any_app.as_toml({**app, "name": "any", "services": services})
-        for manifest in translate(parse(text), Options(image="shop:1")):
-            cluster.apply(manifest)
+        deploy(cluster, parse(text))
