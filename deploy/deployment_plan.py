@@ -13,7 +13,6 @@ from csi.kubernetes_api import Object
 from deploy.app_cluster import CLAIM, VOLUME, AppCluster, is_of
 from deploy.disks import translate_disks
 from deploy.model import AppConfig
-from deploy.obstacles import HEADLESS, address
 from deploy.options import Options
 from deploy.service_names import service_name
 from deploy.translation import translate_services
@@ -70,9 +69,8 @@ def with_addresses(cluster: AppCluster, config: AppConfig, options: Options) -> 
     addresses = {}
     for service in config.services:
         live = cluster.get("Service", service_name(config.name, service.name))
-        # In a dry run a Service may be as it was before the service had a port.
-        if service.port is not None and live and address(live) != HEADLESS:
-            addresses[service.name] = address(live)
+        if service.port is not None and live:
+            addresses[service.name] = live["spec"]["clusterIP"]
     return translate_services(config, replace(options, cluster_ips=addresses))
 
 

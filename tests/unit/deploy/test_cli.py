@@ -228,6 +228,19 @@ def test_a_folder_gets_a_file_for_each_object(shop: Path, tmp_path: Path) -> Non
     assert left == {"kustomization.yaml", "mine.yaml", *named[:2]}
 
 
+def test_no_file_outside_of_the_folder_is_ever_removed(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    (tmp_path / "mine.yaml").write_text("kind: Mine\n")
+    words = ("translate", shop, "--only=disks", "-o", f"dir:{folder}")
+    assert run(*words).returncode == 0
+    named = folder / "kustomization.yaml"
+    named.write_text(named.read_text() + "- ../mine.yaml\n")
+
+    assert run(*words).returncode == 0
+
+    assert (tmp_path / "mine.yaml").exists()
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(shop: Path) -> None:
     before = sorted(shop.rglob("*"))
 

@@ -264,6 +264,8 @@ def test_a_service_is_told_its_port_unless_it_has_a_port_variable() -> None:
     assert variables(*own) == {"PORT": "81"}
     [warning] = parse("\n".join(['name = "shop"', *own])).warnings
     assert warning.key == "services.a.env[0]"
+    same = "\n".join(['name = "shop"', *own]).replace('"81"', '"80"')
+    assert parse(same).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -293,6 +295,7 @@ def test_each_port_type_is_served_and_probed_in_its_way(
         ("http", "http"),
         ("My API!", "my-api"),
         ("a-name-of-twenty-one", "a-name-of-twent"),
+        ("a-name-of-some-length", "a-name-of-some"),
         ("7", ""),
     ],
 )
@@ -490,6 +493,17 @@ def test_post_import_runs_the_apps_image_once_with_its_environment() -> None:
     assert (built["image"], built["command"][2]) == ("shop:1", "bin/setup")
     secret = built["envFrom"][0]["secretRef"]["name"]
     assert secret.startswith("shop-post-import-")
+
+
+def test_post_import_finds_services_and_has_what_the_command_line_sets() -> None:
+    lines = ('post_import = "nc db.app.miren 5432"', "[services.db]", "port = 5432")
+    found = made(*lines, options=Options(image="shop:1", environment={"A": "set"}))
+    [job] = (each for each in found if each["kind"] == "Job")
+    [built] = job["spec"]["template"]["spec"]["containers"]
+    assert built["command"][2] == "nc shop-db 5432"
+    name = built["envFrom"][0]["secretRef"]["name"]
+    [secret] = (each for each in found if each["metadata"]["name"] == name)
+    assert base64.b64decode(secret["data"]["A"]) == b"set"
 
 
 def test_post_import_has_the_local_disks_of_web_but_no_miren_disk() -> None:
