@@ -1,5 +1,6 @@
 """A real API server takes an app over whatever the app was before, as deploy applies it."""
 
+from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
@@ -32,12 +33,17 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def cluster(api_server: ApiServer) -> AppCluster:
-    """The apps of a cluster in which nothing runs."""
-    KubernetesOpenApi(api_server).make_namespace("default")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("KUBECONFIG", str(api_server.kubeconfig()))
-        return AppCluster(KubernetesApi(), "default")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppCluster]:
+    """A cluster in which nothing runs, of these tests alone: what they make stays in it."""
+    server = ApiServer(tmp_path_factory.mktemp("api-server"))
+    try:
+        server.start()
+        KubernetesOpenApi(server).make_namespace("default")
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("KUBECONFIG", str(server.kubeconfig()))
+            yield AppCluster(KubernetesApi(), "default")
+    finally:
+        server.stop()
 
 
 OPTIONS = Options(image="shop:1")
@@ -66,7 +72,9 @@ def test_a_service_may_become_any_other(cluster: AppCluster, before: str, after:
     remove(cluster, "changing")
     deploy(cluster, app_of(before))
 
+    there = [*cluster.owned("changing")]
     would_be = deploy(cluster, app_of(after), dry_run=True)
+    assert [*cluster.owned("changing")] == there
     is_now = deploy(cluster, app_of(after))
 
     assert {one["kind"] for one in would_be} == {one["kind"] for one in is_now}
