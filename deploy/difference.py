@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import secrets
 from collections.abc import Iterator
 
 from csi.kubernetes_api import Object
@@ -15,6 +16,8 @@ _NOISE = (
     "creationTimestamp",
     "selfLink",
 )
+# Of this run alone: else a short password could be found by trying.
+_SALT = secrets.token_bytes(16)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -41,4 +44,4 @@ def _lines(found: Object) -> list[str]:
 
 def _masked(value: str) -> str:
     """Return what is another text for another value, and tells nothing of it."""
-    return f"(hidden, {hashlib.sha256(value.encode()).hexdigest()[:8]})"
+    return f"(hidden, {hashlib.sha256(_SALT + value.encode()).hexdigest()[:8]})"

@@ -90,7 +90,23 @@ class Pages:
         return {sample: float(value) for sample, _, value in lines}
 
 
-def test_the_plugins_tell_what_is_there(driver: Driver, node: Node, apps: Apps) -> None:
+@pytest.fixture
+def nothing_ends(kubernetes: Cluster) -> None:
+    """What other tests have deleted is gone, and changes no figures any more."""
+
+    def all_active() -> bool:
+        namespaces = kubernetes.get("namespaces")["items"]
+        return all(one["status"]["phase"] == "Active" for one in namespaces)
+
+    wait_until(all_active, "no namespace is ending", within=120)
+
+
+def test_the_plugins_tell_what_is_there(
+    driver: Driver,
+    node: Node,
+    nothing_ends: None,  # noqa: ARG001
+    apps: Apps,
+) -> None:
     plugins = [Pages(driver, plugin) for plugin in PLUGINS]
     here = f'{{node="{node.name}"}}'
     disks, promised = (f"miren_csi_pool_{name}{here}" for name in ("disks", "promised_bytes"))
