@@ -13,6 +13,8 @@ PASSING = "passing"
 """The class of claims that get a disk at once, which is deleted with them."""
 
 _FLEETING = "fleeting"
+_REFUSED = "refused"
+_TOGETHER = {"matchLabels": {"backup": "together"}}
 _HUGE = "100Ti"
 
 
@@ -52,6 +54,21 @@ def told(apps: Apps, about: str, what: str) -> None:
         raise AssertionError("\n".join([str(error), *apps.events(about)])) from None
 
 
+def _refused_group_snapshot() -> list[Manifest]:
+    """One that the driver refuses, and its class, with a parameter that there is not."""
+    refused = snapshot(_REFUSED, "VolumeGroupSnapshot", selector=_TOGETHER)
+    refused["spec"]["volumeGroupSnapshotClassName"] = _REFUSED
+    its_class = {
+        "apiVersion": f"{GROUP_SNAPSHOTS}/v1",
+        "kind": "VolumeGroupSnapshotClass",
+        "metadata": {"name": _REFUSED},
+        "driver": DRIVER_NAME,
+        "deletionPolicy": "Delete",
+        "parameters": {"tier": "gold"},
+    }
+    return [its_class, refused]
+
+
 class Story:
     """All that the driver does, told as fast as it can be: every step starts what can run at once.
 
@@ -78,7 +95,7 @@ class Story:
         }
         data, spare = claim("data"), claim("spare", storage_class=PASSING)
         for one in (data, spare):
-            one["metadata"]["labels"] = {"backup": "together"}
+            one["metadata"]["labels"] = _TOGETHER["matchLabels"]
         spare["spec"]["volumeAttributesClassName"] = "tuned"
         first = pod("first", {"/data": "data", "/spare": "spare"})
         self._apps.apply(
@@ -100,9 +117,8 @@ class Story:
         self._apps.apply(
             pod("second", {"/data": "data"}),
             snapshot("one", persistentVolumeClaimName="data"),
-            snapshot(
-                "all", "VolumeGroupSnapshot", selector={"matchLabels": {"backup": "together"}}
-            ),
+            snapshot("all", "VolumeGroupSnapshot", selector=_TOGETHER),
+            *_refused_group_snapshot(),
         )
         told(self._apps, "second", "is held by")
 
@@ -122,13 +138,15 @@ class Story:
         volume = self._apps.get("pvc", "data")["spec"]["volumeName"]
         self._apps.wait(f"pv/{volume}", "jsonpath={.spec.capacity.storage}=128Mi")
         self._apps.wait("volumegroupsnapshot/all", "jsonpath={.status.readyToUse}=true")
+        self._apps.wait(f"volumegroupsnapshot/{_REFUSED}", "jsonpath={.status.error.message}")
         self._apps.ready("second")
 
     def _clean_up(self) -> None:
         capacities = self._capacities()
         assert _FLEETING in capacities
         self._apps.kubectl("delete", "storageclass", _FLEETING)
-        self._apps.delete("volumegroupsnapshot", "all")
+        self._apps.delete("volumegroupsnapshot", "all", _REFUSED)
+        self._apps.kubectl("delete", "volumegroupsnapshotclass", _REFUSED)
         self._apps.delete("volumesnapshot", "--all")
         volumes = [self._apps.volume_of(name) for name in ("spare", "restored", "cloned")]
         self._apps.delete("pvc", "huge", "late", "spare", "restored", "cloned")
