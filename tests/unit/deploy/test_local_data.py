@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy import DiskSpec, Options, Provider, parse, translate_disks
+from deploy import DiskSpec, Options, Provider, parse, translate_disks, translate_services
 
 LOCAL_DATA = DiskSpec("data", "/miren/data/local", Provider.LOCAL)
 
@@ -97,3 +97,19 @@ def test_an_overridden_mention_still_has_its_disk_and_only_once() -> None:
     for value in ("elsewhere", "/miren/data/local/x"):
         options = Options(image="shop:1", environment={"DATABASE": value})
         assert translate_disks(app, options) == translate_disks(app)
+
+
+def test_a_variable_of_the_options_brings_the_disk_and_its_mount() -> None:
+    app = parse('name = "shop"\n[services.web]')
+    options = Options(image="shop:1", environment={"DATABASE": "/miren/data/local/shop.db"})
+
+    volume, claim = translate_disks(app, options)
+    assert volume["spec"]["storageClassName"] == "miren-local"
+    (deployment,) = (one for one in translate_services(app, options) if one["kind"] == "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    name = claim["metadata"]["name"]
+    assert spec["volumes"] == [{"name": name, "persistentVolumeClaim": {"claimName": name}}]
+    assert spec["containers"][0]["volumeMounts"] == [
+        {"name": name, "mountPath": "/miren/data/local"}
+    ]
+    assert "affinity" in spec

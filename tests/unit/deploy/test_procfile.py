@@ -108,3 +108,12 @@ def test_a_host_of_no_service_is_warned_about_where_it_stands(app: Path) -> None
 
     what = 'names "bd.app.miren", but the app has no such service; its services are job, web'
     assert [str(warning) for warning in config.warnings] == [f"{app}/Procfile:3:1: job: {what}"]
+
+
+def test_a_host_in_a_command_of_app_toml_is_told_there_though_a_procfile_has_the_service(
+    app: Path,
+) -> None:
+    app_toml = 'name = "shop"\n[services.job]\ncommand = "curl bd.app.miren"\n'
+    [warning] = parsed(app, "job: curl xx.app.miren\n", app_toml).warnings
+
+    assert str(warning).startswith(f"{app}/.miren/app.toml:3:1: services.job.command: names ")
