@@ -11,6 +11,8 @@ LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
+# Ten minutes of kills and upgrades, which make test-cluster runs: with them make test takes more than it should.
+LONG := test_bad_days.py test_upgrade.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance
 
@@ -28,8 +30,8 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/mypy
 	@$(PYTEST) -q tests/unit
 
-test: .dev .filesystems .lvm .sanity .kube .cluster stubs-check ## everything: unit, both pools, csi-sanity, real LVM in a VM, a real cluster
-	@$(PYTEST)
+test: .dev .filesystems .lvm .sanity .kube .cluster stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
+	@$(PYTEST) $(addprefix --ignore=tests/cluster/,$(LONG))
 
 test-unit: .dev ## the tests that need neither root nor tools
 	@$(PYTEST) tests/unit
@@ -40,7 +42,7 @@ test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-s
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
 	@$(PYTEST) -m lvm
 
-test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, its nodes VMs
+test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, with bad days and upgrades
 	@$(PYTEST) tests/cluster
 
 bench: .dev .filesystems .lvm ## the translator, then speed and memory beside the raw commands, in the VM
