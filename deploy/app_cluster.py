@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from csi.errors import NotFound
+from csi.errors import NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi, Object
 from deploy import labels
 from deploy.obstacles import must_be_new, rolls_but_must_not
@@ -99,13 +99,13 @@ class AppCluster:
         return sorted(found, key=_seen, reverse=True)
 
     def log(self, pod: str, container: str, *, lines: int, previous: bool = False) -> list[str]:
-        """Return the last lines that a container has written, none when nothing is kept."""
+        """Return the last lines that a container has written, none when they cannot be had."""
         query = {"container": container, "tailLines": str(lines)}
         if previous:
             query["previous"] = "true"
         try:
             text = self.api.text(f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log", query)
-        except NotFound:
+        except (NotFound, Unavailable):  # of a container that starts again just now, for example
             return []
         return text.splitlines()
 

@@ -16,6 +16,8 @@ from deploy.rollout import Progress, job_progress, progress
 from deploy.service_names import service_name
 
 _LOOK_EVERY = 1.0
+_STEADY = 10.0
+"""Seconds that an instance which was started again has to run before it counts as ready."""
 _BEFORE_SERVICES = ("Secret", "Service")
 
 
@@ -94,10 +96,11 @@ class Deployer:
             time.sleep(_LOOK_EVERY)
 
     def _wait(self, config: AppConfig, deadline: float) -> None:
+        steady = _Steady()
         while True:
             found = [*self._progress(config)]
             self._view.show({one.service: one.doing for one in found})
-            if all(one.is_ready for one in found):
+            if all(one.is_ready and steady.is_so(one) for one in found):
                 return
             self._check(found, deadline)
             time.sleep(_LOOK_EVERY)
@@ -159,6 +162,18 @@ class Deployer:
                 yield self._cluster.api.get(f"/api/v1/persistentvolumes/{name}")
             except NotFound:
                 continue
+
+
+class _Steady:
+    """Whether what has crashed before runs for a while: its node sees it end late if it is slow."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, int], float] = {}
+
+    def is_so(self, found: Progress) -> bool:
+        """Tell it of a service that is ready now."""
+        since = self._since.setdefault((found.service, found.restarts), time.monotonic())
+        return found.restarts == 0 or time.monotonic() - since >= _STEADY
 
 
 def _of_kind(manifests: Sequence[Object], kind: str) -> Iterator[Object]:

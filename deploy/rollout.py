@@ -41,6 +41,8 @@ class Progress:
     """Why it will not get there; empty while it may."""
     log: Sequence[str] = ()
     """The last lines of what failed."""
+    restarts: int = 0
+    """How often its containers have ended and were started again."""
 
 
 def progress(cluster: AppCluster, app: str, service: str, deployment: Object) -> Progress:
@@ -50,12 +52,14 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     updated = _is_current(deployment) and status.get("updatedReplicas", 0) >= wanted
     ready = status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-    if updated and ready >= wanted and old <= 0:
-        return Progress(service, is_ready=True, doing=f"ready, {_instances(ready)}")
     pods = _current_pods(cluster, app, service, deployment)
     failed = next(filter(None, (_failure(cluster, service, pod) for pod in pods)), None)
-    if failed:
+    if failed and not (updated and ready >= wanted):
         return failed
+    restarts = sum(status.get("restartCount", 0) for pod in pods for status in _containers(pod))
+    if updated and ready >= wanted and old <= 0:
+        doing = f"ready, {_instances(ready)}"
+        return Progress(service, is_ready=True, doing=doing, restarts=restarts)
     late = _is_late(deployment)
     doing = _doing(cluster, pods) or ("ending the old instance" if old > 0 else "waiting")
     if wanted > 1:

@@ -18,7 +18,7 @@ _MOST_INSTANCES = 10
 LONGEST_DELAY = 3600
 """Seconds: stabilizationWindowSeconds of autoscaling/v2 may be no more."""
 
-_TRIAL = 3
+_TRIAL = 5
 """Seconds that an instance has to run before it counts, where nothing else tells that it works."""
 
 _PROGRESS = 600
