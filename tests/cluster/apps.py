@@ -1,7 +1,9 @@
 """What a user of the cluster applies: claims, pods; and what he does in them."""
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tests.cluster.cluster import Cluster
@@ -67,6 +69,15 @@ def pod(name: str, claims: Mapping[str, str], **spec: Any) -> Manifest:
         "metadata": {"name": name},
         "spec": pod_spec(claims) | spec,
     }
+
+
+@contextmanager
+def new_namespace(kubernetes: Cluster) -> Iterator[str]:
+    """A namespace of its own; all in it is deleted with it, some time after."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    kubernetes.kubectl("create", "namespace", name)
+    yield name
+    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
 
 
 class Apps:

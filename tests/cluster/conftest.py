@@ -1,12 +1,11 @@
 """The real cluster that all tests of this folder share."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster import images
-from tests.cluster.apps import Apps
+from tests.cluster.apps import Apps, new_namespace
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
@@ -82,8 +81,6 @@ def apps(kubernetes: Cluster, namespace: str) -> Apps:
 
 @pytest.fixture
 def namespace(kubernetes: Cluster) -> Iterator[str]:
-    """A namespace of its own for a test; all in it is deleted with it."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    yield name
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    """A namespace of its own for a test."""
+    with new_namespace(kubernetes) as name:
+        yield name

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.apps import Apps, Manifest, pod
+from tests.cluster.apps import Apps, Manifest, new_namespace, pod
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
@@ -66,10 +66,8 @@ def app(kubernetes: Cluster) -> App:
 @pytest.fixture
 def other_team(kubernetes: Cluster) -> Iterator[Apps]:
     """A second namespace."""
-    name = f"app-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    yield Apps(kubernetes, name)
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace(kubernetes) as name:
+        yield Apps(kubernetes, name)
 
 
 def row(apps: Apps, name: str) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.apps import Apps
+from tests.cluster.apps import Apps, new_namespace
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.waiting import wait_until
@@ -221,10 +221,8 @@ def _folder(developer: Developer) -> Path:
 
 @pytest.fixture
 def other_namespace(kubernetes: Cluster) -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    yield name
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace(kubernetes) as name:
+        yield name
 
 
 def test_a_deployment_that_waits_for_a_disk_says_who_has_it(developer: Developer) -> None:

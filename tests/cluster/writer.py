@@ -2,13 +2,12 @@
 
 import hashlib
 import itertools
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.apps import Apps, claim, new_namespace, pod
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
@@ -158,9 +157,7 @@ def _lines(file: Path) -> list[str]:
 @contextmanager
 def a_writer(kubernetes: Cluster, node: Node) -> Iterator[Writer]:
     """An app that runs and writes, in a namespace of its own."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kubernetes.kubectl("create", "namespace", name)
-    writer = Writer(Apps(kubernetes, name), node)
-    writer.start()
-    yield writer
-    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace(kubernetes) as name:
+        writer = Writer(Apps(kubernetes, name), node)
+        writer.start()
+        yield writer
