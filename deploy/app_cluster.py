@@ -69,9 +69,8 @@ class AppCluster:
 
     def owned(self, app: str) -> Iterator[Object]:
         """Yield the objects of an app, its claims included, the first to be removed first."""
-        query = {"labelSelector": f"{labels.APP}={app},{labels.MANAGER}={labels.OURS}"}
         for kind in _COLLECTIONS:
-            for found in self.api.list(self.path(kind), query):
+            for found in self.api.list(self.path(kind), _query(labels.of_app(app))):
                 yield {"kind": kind, **found}
 
     def remove(self, found: Object) -> None:
@@ -121,4 +120,4 @@ def _seen(event: Object) -> str:
 def is_of(found: Object, app: str) -> bool:
     """Tell whether an object is one that this program made for the app."""
     said = found["metadata"].get("labels") or {}
-    return bool(said.get(labels.APP) == app and said.get(labels.MANAGER) == labels.OURS)
+    return bool(labels.of_app(app).items() <= said.items())

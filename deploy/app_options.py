@@ -46,8 +46,8 @@ def add_to(parser: argparse.ArgumentParser, namespace: str = "default") -> None:
     )
 
 
-def read(arguments: argparse.Namespace, namespace: str = "default") -> Options:
-    """Return what was chosen.
+def read(arguments: argparse.Namespace, namespace: str) -> Options:
+    """Return what was chosen; `namespace` is meant by none.
 
     Raises:
         ValueError: a choice makes no sense.

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from csi.errors import NotFound, Refused
+from csi.errors import Refused
 from csi.kubernetes_api import Object
 from deploy import labels
-from deploy.app_cluster import CLAIM, AppCluster
-from deploy.deployment_plan import Plan, plan, with_addresses
+from deploy.app_cluster import CLAIM, VOLUME, AppCluster
+from deploy.deployment_plan import Plan, addressed_services, plan
 from deploy.difference import difference
 from deploy.live_view import LiveView
 from deploy.model import AppConfig
@@ -43,7 +43,7 @@ class Deployer:
         deadline = time.monotonic() + within
         self._apply(chosen.disks)
         self._apply(one for one in chosen.services if one["kind"] in _BEFORE_SERVICES)
-        services = with_addresses(self._cluster, config, options)
+        services = addressed_services(self._cluster, config, options)
         for job in _of_kind(services, "Job"):
             self._run_once(job, deadline)
         self._apply(_of_kind(services, "Deployment"))
@@ -58,7 +58,7 @@ class Deployer:
     def differences(self, config: AppConfig, options: Options) -> Iterator[str]:
         """Yield what `deploy` would change, as lines of a diff; changes nothing."""
         chosen = plan(self._cluster, config, options)
-        services = with_addresses(self._cluster, config, options)
+        services = addressed_services(self._cluster, config, options)
         for manifest in (*chosen.disks, *services):
             live = self._cluster.live(manifest)
             if manifest["kind"] == "Job" and live:
@@ -156,12 +156,9 @@ class Deployer:
     def _volumes(self, found: Sequence[Object]) -> Iterator[Object]:
         for claim in _of_kind(found, CLAIM):
             name = claim["spec"].get("volumeName")
-            if not name:
-                continue
-            try:
-                yield self._cluster.api.get(f"/api/v1/persistentvolumes/{name}")
-            except NotFound:
-                continue
+            volume = self._cluster.get(VOLUME, name) if name else None
+            if volume:
+                yield volume
 
 
 class _Steady:

@@ -48,20 +48,17 @@ def plan(cluster: AppCluster, config: AppConfig, options: Options) -> Plan:
         _require_driver(cluster)
     for manifest in services:
         _refuse_foreign(cluster, config.name, manifest)
-    for manifest in disks:
-        if manifest["kind"] == VOLUME:
-            _refuse_claimed(cluster, manifest)
     named = {_key(manifest) for manifest in (*disks, *services)}
     others = [one for one in cluster.owned(config.name) if _key(one) not in named]
     return Plan(
-        [_with_live_size(cluster, manifest) for manifest in disks],
+        [_for_disk(cluster, manifest) for manifest in disks],
         services,
         [one for one in others if one["kind"] != CLAIM],
         [one for one in others if one["kind"] == CLAIM],
     )
 
 
-def with_addresses(cluster: AppCluster, config: AppConfig, options: Options) -> list[Object]:
+def addressed_services(cluster: AppCluster, config: AppConfig, options: Options) -> list[Object]:
     """Return the services' objects anew, now that Service objects have addresses.
 
     So the pods find `SERVICE.app.miren` also where it is written into the image.
@@ -79,23 +76,22 @@ def _key(manifest: Object) -> tuple[str, str]:
 
 
 def _require_namespace(cluster: AppCluster) -> None:
-    try:
-        cluster.api.get(f"/api/v1/namespaces/{cluster.namespace}")
-    except NotFound:
-        raise Refused(
-            f'there is no namespace "{cluster.namespace}": '
-            f"kubectl create namespace {cluster.namespace}"
-        ) from None
+    name = cluster.namespace
+    what = f'there is no namespace "{name}": kubectl create namespace {name}'
+    _require(cluster, f"/api/v1/namespaces/{name}", what)
 
 
 def _require_driver(cluster: AppCluster) -> None:
+    what = f"the app has disks, but the driver {DRIVER_NAME} is not installed in this cluster: "
+    path = f"/apis/storage.k8s.io/v1/csidrivers/{DRIVER_NAME}"
+    _require(cluster, path, f"{what}see docs/install.md")
+
+
+def _require(cluster: AppCluster, path: str, otherwise: str) -> None:
     try:
-        cluster.api.get(f"/apis/storage.k8s.io/v1/csidrivers/{DRIVER_NAME}")
+        cluster.api.get(path)
     except NotFound:
-        raise Refused(
-            f"the app has disks, but the driver {DRIVER_NAME} is not installed in this cluster: "
-            "see docs/install.md"
-        ) from None
+        raise Refused(otherwise) from None
 
 
 def _refuse_foreign(cluster: AppCluster, app: str, manifest: Object) -> None:
@@ -108,25 +104,26 @@ def _refuse_foreign(cluster: AppCluster, app: str, manifest: Object) -> None:
         )
 
 
-def _refuse_claimed(cluster: AppCluster, manifest: Object) -> None:
+def _for_disk(cluster: AppCluster, manifest: Object) -> Object:
+    """Return what is applied of a disk's volume or claim; raises Refused."""
     live = cluster.live(manifest)
-    claim = (live or {}).get("spec", {}).get("claimRef") or {}
-    name, namespace = claim.get("name", ""), claim.get("namespace", "")
-    mine = manifest["spec"]["claimRef"]
-    if not claim or (namespace, name) == (mine["namespace"], mine["name"]):
+    if live is None:
+        return manifest
+    kept = "resources"
+    if manifest["kind"] == VOLUME:
+        kept = "capacity"
+        _refuse_claimed(cluster, manifest, live)
+    return {**manifest, "spec": {**manifest["spec"], kept: live["spec"][kept]}}
+
+
+def _refuse_claimed(cluster: AppCluster, manifest: Object, live: Object) -> None:
+    claim, mine = live["spec"].get("claimRef"), manifest["spec"]["claimRef"]
+    if not claim or (claim["namespace"], claim["name"]) == (mine["namespace"], mine["name"]):
         return
+    name, namespace = claim["name"], claim["namespace"]
     if cluster.get(CLAIM, name, namespace):
         disk = manifest["spec"]["csi"]["volumeHandle"]
         raise Refused(
             f'disk "{disk}" is claimed by {namespace}/{name}; delete that claim first: '
             f"kubectl delete pvc {name} -n {namespace}"
         )
-
-
-def _with_live_size(cluster: AppCluster, manifest: Object) -> Object:
-    live = cluster.live(manifest)
-    if live is None:
-        return manifest
-    if manifest["kind"] == VOLUME:
-        return {**manifest, "spec": {**manifest["spec"], "capacity": live["spec"]["capacity"]}}
-    return {**manifest, "spec": {**manifest["spec"], "resources": live["spec"]["resources"]}}

@@ -5,29 +5,22 @@ from collections.abc import Callable
 
 from csi.errors import DiskError
 from csi.kubernetes_api import Conflict, KubernetesApi
-from deploy import app_argument, app_options, console
+from deploy import console, given_app
 from deploy.app_cluster import AppCluster
 from deploy.deployer import Deployer, DeployFailed
-from deploy.given_environment import with_given
 from deploy.live_view import LiveView
 from deploy.model import AppConfig
-from deploy.parse import parse
 from deploy.service_names import service_name
 
 
 def deploy(arguments: argparse.Namespace) -> int:
     """Deploy the app that the arguments name; return the exit status."""
-    given = app_argument.find(arguments.path)
-    config = parse(given.content, given.file)
     try:
         namespace = KubernetesApi.context_namespace(arguments.context)
-        options = app_options.read(arguments, namespace)
+        config, options = given_app.read(arguments, namespace)
     except ValueError as error:
         console.say(f"kubectl-miren: {error}")
         return 2
-    config = with_given(config, options.environment)
-    for warning in config.warnings:
-        console.say(f"warning: {warning}")
 
     def do() -> int:
         cluster = AppCluster(KubernetesApi(arguments.context), options.namespace)

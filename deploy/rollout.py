@@ -49,17 +49,16 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     """Look at a service; `deployment` as the API server has it."""
     status = deployment.get("status") or {}
     wanted = deployment["spec"].get("replicas", 1)
-    updated = _is_current(deployment) and status.get("updatedReplicas", 0) >= wanted
-    ready = status.get("availableReplicas", 0)
-    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    updated, ready = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    is_available = _is_current(deployment) and updated >= wanted and ready >= wanted
+    old = status.get("replicas", 0) - updated
     pods = _current_pods(cluster, app, service, deployment)
-    failed = next(filter(None, (_failure(cluster, service, pod) for pod in pods)), None)
-    if failed and not (updated and ready >= wanted):
-        return failed
-    restarts = sum(status.get("restartCount", 0) for pod in pods for status in _containers(pod))
-    if updated and ready >= wanted and old <= 0:
+    if is_available and old <= 0:
+        restarts = sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod))
         doing = f"ready, {_instances(ready)}"
         return Progress(service, is_ready=True, doing=doing, restarts=restarts)
+    if not is_available and (failed := _first_failure(cluster, service, pods)):
+        return failed
     late = _is_late(deployment)
     doing = _doing(cluster, pods) or ("ending the old instance" if old > 0 else "waiting")
     if wanted > 1:
@@ -85,8 +84,8 @@ def job_progress(cluster: AppCluster, job: Object) -> Progress:
         ends = [_exit(status) for pod in pods for status in _containers(pod)]
         why = f"the command has failed{next(filter(None, ends), '')}"
         return Progress(name, is_ready=False, doing="failed", failure=why, log=log)
-    waiting = next(filter(None, (_failure(cluster, name, pod) for pod in pods)), None)
-    return waiting or Progress(name, is_ready=False, doing=_doing(cluster, pods) or "waiting")
+    failed = _first_failure(cluster, name, pods)
+    return failed or Progress(name, is_ready=False, doing=_doing(cluster, pods) or "waiting")
 
 
 def _is_current(deployment: Object) -> bool:
@@ -117,6 +116,10 @@ def _current_pods(cluster: AppCluster, app: str, service: str, deployment: Objec
         if "deletionTimestamp" not in pod["metadata"]
         and pod["metadata"]["labels"].get(_HASH) in hashes
     ]
+
+
+def _first_failure(cluster: AppCluster, service: str, pods: Iterable[Object]) -> Progress | None:
+    return next(filter(None, (_failure(cluster, service, pod) for pod in pods)), None)
 
 
 def _failure(cluster: AppCluster, service: str, pod: Object) -> Progress | None:

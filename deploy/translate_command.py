@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csi.persistent_volume import Manifest
-from deploy import app_argument, app_options, console
+from deploy import app_argument, app_options, console, given_app
 from deploy.disks import translate_disks
 from deploy.folder_output import write_folder
-from deploy.given_environment import with_given
 from deploy.model import AppConfig
-from deploy.options import Options
+from deploy.options import DEFAULTS, Options
 from deploy.output import to_json, to_yaml
-from deploy.parse import parse
 from deploy.translation import translate, translate_services
 
 _DESCRIPTION = """\
@@ -67,13 +65,8 @@ def _output(text: str) -> str:
 
 
 def _translate(arguments: argparse.Namespace) -> int:
-    given = app_argument.find(arguments.path)
-    config = parse(given.content, given.file)
     try:
-        options = app_options.read(arguments)
-        config = with_given(config, options.environment)
-        for warning in config.warnings:
-            console.say(f"warning: {warning}")
+        config, options = given_app.read(arguments, DEFAULTS.namespace)
         manifests = _manifests(config, options, arguments.only)
         return _write(manifests, arguments.output)
     except ValueError as error:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from csi.kubernetes_api import KubernetesApi, Object
 from deploy import AppConfig, Options, parse, translate
 from deploy.app_cluster import AppCluster
-from deploy.deployment_plan import with_addresses
+from deploy.deployment_plan import addressed_services
 from deploy.difference import difference
 from tests.cluster.api_server import ApiServer
 from tests.contract.kubernetes_openapi import KubernetesOpenApi
@@ -57,7 +57,7 @@ def deploy(cluster: AppCluster, app: AppConfig, *, dry_run: bool = False) -> lis
     """Apply an app as deploy does, in its two steps; nothing runs here to wait for."""
     first = [one for one in translate(app, OPTIONS) if one["kind"] in BEFORE]
     done = [cluster.apply(manifest, dry_run=dry_run) for manifest in first]
-    rest = [one for one in with_addresses(cluster, app, OPTIONS) if one["kind"] not in BEFORE]
+    rest = [one for one in addressed_services(cluster, app, OPTIONS) if one["kind"] not in BEFORE]
     return [*done, *(cluster.apply(manifest, dry_run=dry_run) for manifest in rest)]
 
 
