@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 from controller.volumes import context_of
 from controller.workloads import MIRROR_KEY, Object, Reference, Volume, VolumeClaim
-from csi import DRIVER_NAME, KEY_PREFIX, local_id
+from csi import DRIVER_NAME, local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
 from csi.persistent_volume import COORDINATOR, EXCLUSIVE, MIREN_CLASS, PersistentVolume, Pin
 from csi.wish import SIZE
-
-NAME_KEY = f"{KEY_PREFIX}name"
-LABELS = {"app.kubernetes.io/managed-by": "miren-csi"}
 
 _PROVISIONED = re.compile(r"pvc-([0-9a-f-]{36})")
 """What external-provisioner calls the volume of a claim: its --volume-name-prefix and a UID."""
@@ -130,9 +127,7 @@ class Mirror:
             capacity=str(max(disk.size, asked)),
             claim=_claim_ref(reference, bound),
             pin=COORDINATOR if disk.node == self.coordinator() else Pin.to_node(disk.node),
-            labels=LABELS,
             annotations={
-                NAME_KEY: disk.name,
                 MIRROR_KEY: "true",
                 "pv.kubernetes.io/provisioned-by": DRIVER_NAME,
             },

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from csi import COORDINATOR_LABEL, DRIVER_NAME, TOPOLOGY_KEY, wish
+from csi import COORDINATOR_LABEL, DRIVER_NAME, KEY_PREFIX, TOPOLOGY_KEY, wish
 from csi.object_names import object_name
 
 MIREN_CLASS = "miren-disk"
 LOCAL_CLASS = "miren-local"
 EXCLUSIVE = "ReadWriteOncePod"
 """The access mode with which the scheduler itself refuses a second pod."""
+
+NAME_KEY = f"{KEY_PREFIX}name"
+"""The annotation, and where it is one the label, that has the disk's exact name."""
+MANAGED = {"app.kubernetes.io/managed-by": "miren-csi"}
 
 Manifest = dict[str, Any]
 
@@ -78,13 +82,14 @@ class PersistentVolume:
         }
         if self.volume_mode != "Filesystem":
             spec["volumeMode"] = self.volume_mode
+        said = {NAME_KEY: self.handle, **self.annotations, **wish.to_annotations(self.wish)}
         return {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
             "metadata": {
                 "name": self.name,
-                "labels": {**self.labels},
-                "annotations": {**self.annotations, **wish.to_annotations(self.wish)},
+                "labels": {**MANAGED, **self.labels},
+                "annotations": said,
             },
             "spec": spec,
         }

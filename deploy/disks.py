@@ -9,17 +9,22 @@ Kubernetes would refuse it elsewhere, or take a larger request for the wish to g
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from csi import KEY_PREFIX, wish
+from csi import wish
 from csi.duration import format_duration
-from csi.local_id import LocalId
 from csi.object_names import object_name
-from csi.persistent_volume import EXCLUSIVE, LOCAL_CLASS, MIREN_CLASS, Manifest, PersistentVolume
+from csi.persistent_volume import (
+    EXCLUSIVE,
+    LOCAL_CLASS,
+    MIREN_CLASS,
+    NAME_KEY,
+    Manifest,
+    PersistentVolume,
+)
+from deploy import labels
 from deploy.given_environment import with_given
 from deploy.model import AppConfig, DiskSpec
 from deploy.names import is_label_value
 from deploy.options import DEFAULTS, Options
-
-NAME_KEY = f"{KEY_PREFIX}name"
 
 # Kubernetes demands a size even where there is none to tell; no disk of an app.toml is smaller.
 _NOMINAL_SIZE = "1Gi"
@@ -34,7 +39,7 @@ class _Volume:
 
     @property
     def handle(self) -> str:
-        return self.disk.name if self.disk.is_miren else str(LocalId(self.app, self.disk.name))
+        return self.disk.handle(self.app)
 
     @property
     def access_modes(self) -> list[str]:
@@ -74,16 +79,12 @@ def _volumes(config: AppConfig) -> Iterable[_Volume]:
 def _persistent_volume(volume: _Volume, options: Options) -> Manifest:
     name = object_name(volume.handle)
     # Other apps may use the disk later: nothing here names this one but who created it.
-    labels = {"app.kubernetes.io/managed-by": "miren-csi"}
-    if is_label_value(volume.handle):
-        labels[NAME_KEY] = volume.handle
     return PersistentVolume(
         handle=volume.handle,
         capacity=volume.size,
         claim={"namespace": options.namespace, "name": name},
         pin=options.pin,
-        labels=labels,
-        annotations={NAME_KEY: volume.handle},
+        labels={NAME_KEY: volume.handle} if is_label_value(volume.handle) else {},
         wish=_wish(volume),
         storage_class=volume.storage_class,
         access_modes=volume.access_modes,
@@ -106,17 +107,13 @@ def _wish(volume: _Volume) -> dict[str, str]:
 
 def _claim(volume: _Volume, namespace: str) -> Manifest:
     name = object_name(volume.handle)
-    labels = {
-        "app.kubernetes.io/name": volume.app,
-        "app.kubernetes.io/managed-by": "miren-csi",
-    }
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": labels,
+            "labels": labels.of_app(volume.app),
             "annotations": {NAME_KEY: volume.handle},
         },
         "spec": {

@@ -22,17 +22,27 @@ _IN_WORDS = re.compile(rf"{_NAME}(?:\.(?=[:/]))?{_END}", re.IGNORECASE)
 _ALONE = re.compile(rf"{_NAME}(?:\.(?![A-Za-z0-9_.-]))?{_END}", re.IGNORECASE)
 
 
-def with_addresses(text: str, app: str, services: Iterable[str]) -> str:
-    """Return a text with the addresses of these services in place of their Miren names."""
-    exact = {service: service for service in services}
-    known = {service.lower(): service for service in exact}
+class Hosts:
+    """The Miren names of an app's services, and their addresses in the cluster."""
 
-    def address(match: re.Match[str]) -> str:
+    def __init__(self, config: AppConfig) -> None:
+        """Args: config: the app."""
+        self.services = [service.name for service in config.services]
+        exact = {name: service_name(config.name, name) for name in self.services}
         # Names of hosts have no case, but services called "db" and "DB" are two.
-        service = exact.get(match[1]) or known.get(match[1].lower())
-        return service_name(app, service) if service else match[0]
+        self._addresses = {name.lower(): address for name, address in exact.items()} | exact
 
-    return _hosts(text).sub(address, text)
+    def resolve(self, text: str) -> str:
+        """Return a text with the services' addresses in place of their Miren names."""
+        return _hosts(text).sub(lambda found: self._address(found[1]) or found[0], text)
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the services that a text names and the app does not have."""
+        named = dict.fromkeys(found[1] for found in _hosts(text).finditer(text))
+        return [name for name in named if not self._address(name)]
+
+    def _address(self, name: str) -> str | None:
+        return self._addresses.get(name) or self._addresses.get(name.lower())
 
 
 def _hosts(text: str) -> re.Pattern[str]:
@@ -41,27 +51,26 @@ def _hosts(text: str) -> re.Pattern[str]:
 
 def check_hosts(config: AppConfig, findings: Findings, of_procfile: Findings) -> None:
     """Warn of names of services that the app does not have, in the file where they stand."""
+    hosts = Hosts(config)
     for path, text in _texts(config):
         line = (path[1],) if path[0] == "services" and path[-1] == "command" else ()
         if path not in findings.positions and line in of_procfile.positions:
-            _check(config, line, text, of_procfile)
+            _check(hosts, line, text, of_procfile)
         else:
-            _check(config, path, text, findings)
+            _check(hosts, path, text, findings)
 
 
 def check_given(config: AppConfig, environment: Mapping[str, str], findings: Findings) -> None:
     """Warn of such names in variables that app.toml does not have."""
+    hosts = Hosts(config)
     for key, value in environment.items():
-        _check(config, (key,), value, findings)
+        _check(hosts, (key,), value, findings)
 
 
-def _check(config: AppConfig, path: KeyPath, text: str, findings: Findings) -> None:
-    known = {service.name.lower() for service in config.services}
-    for name in dict.fromkeys(match[1] for match in _hosts(text).finditer(text)):
-        if name.lower() not in known:
-            what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
-            names = ", ".join(service.name for service in config.services)
-            findings.warn(path, what, f"its services are {names}")
+def _check(hosts: Hosts, path: KeyPath, text: str, findings: Findings) -> None:
+    for name in hosts.unknown(text):
+        what = f"names {quoted(name + SUFFIX)}, but the app has no such service"
+        findings.warn(path, what, f"its services are {', '.join(hosts.services)}")
 
 
 def _texts(config: AppConfig) -> Iterable[tuple[KeyPath, str]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from csi.disk import DEFAULT_LEASE_TIMEOUT
+from csi.local_id import LocalId
 from deploy.problems import Problem
 
 
@@ -55,6 +56,10 @@ class DiskSpec:
     def is_miren(self) -> bool:
         """Whether this is a disk with a lease, not a local directory."""
         return self.provider is Provider.MIREN
+
+    def handle(self, app: str) -> str:
+        """Return the volumeHandle by which the driver knows the disk of this app."""
+        return self.name if self.is_miren else str(LocalId(app, self.name))
 
 
 @dataclass(frozen=True, slots=True)

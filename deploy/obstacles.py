@@ -4,9 +4,7 @@ Both come from what the API server has filled in, which no manifest can take bac
 """
 
 from csi.kubernetes_api import Object
-
-HEADLESS = "None"
-"""What Kubernetes calls it when a Service has no address."""
+from deploy.service_port import HEADLESS
 
 
 def must_be_new(live: Object, manifest: Object) -> bool:

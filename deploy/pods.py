@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from csi.local_id import LocalId
 from csi.object_names import object_name
 from csi.persistent_volume import Manifest
 from deploy.environment import Environment
 from deploy.hosts import SUFFIX
 from deploy.model import AppConfig, DiskSpec, PortType
 from deploy.options import Options
+from deploy.service_port import HEADLESS
 
 _SHELL = ("/bin/sh", "-c")
 
@@ -57,7 +57,7 @@ def is_probed(container: Container) -> bool:
 
 def volume_name(app: str, disk: DiskSpec) -> str:
     """Return the name of the disk's claim, by which the pod's volume is called too."""
-    return object_name(disk.name if disk.is_miren else str(LocalId(app, disk.name)))
+    return object_name(disk.handle(app))
 
 
 def container_name(service: str) -> str:
@@ -111,7 +111,6 @@ def _volume(name: str, disks: Sequence[tuple[str, DiskSpec]]) -> Manifest:
 def _host_aliases(options: Options) -> list[Manifest]:
     # A headless Service has the address "None". Of services called "DB" and "db" the last in this
     # order has the name, as in what app.toml writes down.
-    addresses = {
-        service.lower(): ip for service, ip in sorted(options.cluster_ips.items()) if ip != "None"
-    }
+    known = sorted(options.cluster_ips.items())
+    addresses = {service.lower(): ip for service, ip in known if ip != HEADLESS}
     return [{"ip": ip, "hostnames": [f"{name}{SUFFIX}"]} for name, ip in sorted(addresses.items())]

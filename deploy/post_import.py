@@ -8,7 +8,6 @@ from csi.object_names import hashed_name
 from csi.persistent_volume import Manifest
 from deploy import labels
 from deploy.environment import Environment
-from deploy.hosts import with_addresses
 from deploy.model import AppConfig
 from deploy.options import Options
 from deploy.pods import Container, pod_spec
@@ -23,16 +22,15 @@ def environment_name(app: str) -> str:
 
 
 def job(
-    config: AppConfig, command: str, image: str, environment: Environment, options: Options
+    config: AppConfig, line: str, image: str, environment: Environment, options: Options
 ) -> Manifest:
-    """Return the Job, whose name is another one when it does another thing: a Job never changes.
+    """Return the Job that runs a line of shell.
 
-    It has no miren disk: the instance that runs holds that. It has the local disks of `web`.
+    It never changes: when it does another thing, its name is another one. It has no miren disk,
+    as the instance that runs holds that, but the local disks of `web`.
     """
     web = next((service for service in config.services if service.name == _WEB), None)
     disks = [disk for disk in web.disks if not disk.is_miren] if web else []
-    services = [service.name for service in config.services]
-    line = with_addresses(command, config.name, services)
     container = Container("post-import", image, line, environment, disks)
     spec = pod_spec(config, container, options)
     # Addresses are known only once Service objects exist: they make it no other import.

@@ -5,7 +5,6 @@ import re
 from csi.persistent_volume import Manifest
 from deploy import labels
 from deploy.model import PortType, Service
-from deploy.service_names import service_name
 
 # What a proxy in the cluster may make use of:
 # https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol
@@ -16,6 +15,9 @@ _APP_PROTOCOLS = {
 }
 _LONGEST_PORT_NAME = 15
 
+HEADLESS = "None"
+"""What Kubernetes calls the address of a Service that has none of its own."""
+
 
 def service_object(app: str, service: Service, namespace: str) -> Manifest:
     """Return the Service.
@@ -25,17 +27,13 @@ def service_object(app: str, service: Service, namespace: str) -> Manifest:
     """
     spec: Manifest = {"selector": labels.of_service(app, service.name)}
     if service.port is None:
-        spec = {"clusterIP": "None", **spec}
+        spec = {"clusterIP": HEADLESS, **spec}
     else:
         spec["ports"] = [_port(service, service.port)]
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {
-            "name": service_name(app, service.name),
-            "namespace": namespace,
-            "labels": labels.of_service(app, service.name),
-        },
+        "metadata": labels.service_metadata(app, service.name, namespace),
         "spec": spec,
     }
 

@@ -1,6 +1,6 @@
 """An app as Kubernetes objects: disks first, then what services need, then the services."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from csi.persistent_volume import Manifest
@@ -8,8 +8,8 @@ from deploy import post_import
 from deploy.disks import translate_disks
 from deploy.environment import Environment
 from deploy.given_environment import with_given
-from deploy.hosts import with_addresses
-from deploy.model import AppConfig, Service
+from deploy.hosts import Hosts
+from deploy.model import AppConfig, AutoConcurrency, Service
 from deploy.options import DEFAULTS, Options
 from deploy.service_names import service_name
 from deploy.service_port import service_object
@@ -33,69 +33,59 @@ def translate_services(config: AppConfig, options: Options = DEFAULTS) -> list[M
     """
     _require_image(config, options)
     config = with_given(config, options.environment)
-    app = config.name
-    services = [_addressed(config, service) for service in config.services]
-    environments = {service.name: _environment(config, service, options) for service in services}
-    of_app = _app_environment(config, options)
-    secrets = [*environments.values(), *([of_app] if config.post_import else [])]
-    return [
-        *(one.secret(options.namespace) for one in secrets if one.variables),
-        *(service_object(app, service, options.namespace) for service in services),
-        *_jobs(config, of_app, options),
-        *(
-            deployment(
-                config, service, _image(service, options), environments[service.name], options
-            )
-            for service in services
-        ),
-        *filter(None, (autoscaler(config, service, options) for service in services)),
-    ]
+    return [*_services(config, options, Hosts(config))]
+
+
+def _services(config: AppConfig, options: Options, hosts: Hosts) -> Iterator[Manifest]:
+    services = [_resolved(service, hosts) for service in config.services]
+    of_app = _app_environment(config, options, hosts)
+    of_services = {one.name: _environment(config, one, options, hosts) for one in services}
+    for environment in (*of_services.values(), *([of_app] if config.post_import else [])):
+        if environment.variables:
+            yield environment.secret(options.namespace)
+    for service in services:
+        yield service_object(config.name, service, options.namespace)
+    if config.post_import:
+        line = hosts.resolve(config.post_import)
+        yield post_import.job(config, line, options.image or "", of_app, options)
+    for service in services:
+        image = service.image or options.image or ""
+        yield deployment(config, service, image, of_services[service.name], options)
+    for service in services:
+        if isinstance(service.concurrency, AutoConcurrency):
+            yield autoscaler(config, service, service.concurrency, options)
 
 
 def _require_image(config: AppConfig, options: Options) -> None:
     if options.image is not None:
         return
-    names = [service.name for service in config.services if not service.image]
-    if names or config.post_import:
-        who = (
-            f"services {', '.join(names)}" if names[1:] else f"service {names[0]}" if names else ""
-        )
-        raise ValueError(
-            f"{who or 'post_import'} of {config.name} {'run' if names[1:] else 'runs'} the app's "
-            "built image: name it with --image"
-        )
+    without = [service.name for service in config.services if not service.image]
+    if not without and not config.post_import:
+        return
+    one = f"service {without[0]}" if without else "post_import"
+    runs = (
+        f"services {', '.join(without)} of {config.name} run"
+        if without[1:]
+        else (f"{one} of {config.name} runs")
+    )
+    raise ValueError(f"{runs} the app's built image: name it with --image")
 
 
-def _image(service: Service, options: Options) -> str:
-    return service.image or options.image or ""
-
-
-def _addressed(config: AppConfig, service: Service) -> Service:
+def _resolved(service: Service, hosts: Hosts) -> Service:
     """Return a service whose command names others by their addresses in the cluster."""
-    if not service.command:
-        return service
-    names = [other.name for other in config.services]
-    return replace(service, command=with_addresses(service.command, config.name, names))
+    return replace(service, command=hosts.resolve(service.command)) if service.command else service
 
 
-def _environment(config: AppConfig, service: Service, options: Options) -> Environment:
-    variables = {**config.environment(service), **options.environment}
+def _environment(
+    config: AppConfig, service: Service, options: Options, hosts: Hosts
+) -> Environment:
+    said = {**config.environment(service), **options.environment}
+    variables = {key: hosts.resolve(text) for key, text in said.items()}
     name = service_name(config.name, service.name)
-    return Environment(config.name, service.name, name, _resolved(config, variables))
+    return Environment(config.name, service.name, name, variables)
 
 
-def _app_environment(config: AppConfig, options: Options) -> Environment:
-    variables = {**{entry.key: entry.value for entry in config.env}, **options.environment}
-    name = post_import.environment_name(config.name)
-    return Environment(config.name, None, name, _resolved(config, variables))
-
-
-def _resolved(config: AppConfig, variables: Mapping[str, str]) -> dict[str, str]:
-    names = [service.name for service in config.services]
-    return {key: with_addresses(text, config.name, names) for key, text in variables.items()}
-
-
-def _jobs(config: AppConfig, environment: Environment, options: Options) -> Iterator[Manifest]:
-    if config.post_import:
-        image = options.image or ""
-        yield post_import.job(config, config.post_import, image, environment, options)
+def _app_environment(config: AppConfig, options: Options, hosts: Hosts) -> Environment:
+    said = {**{entry.key: entry.value for entry in config.env}, **options.environment}
+    variables = {key: hosts.resolve(text) for key, text in said.items()}
+    return Environment(config.name, None, post_import.environment_name(config.name), variables)

@@ -7,7 +7,6 @@ from deploy.environment import CHECKSUM_KEY, Environment
 from deploy.model import AppConfig, AutoConcurrency, FixedConcurrency, Service
 from deploy.options import Options
 from deploy.pods import Container, container_name, is_probed, pod_spec
-from deploy.service_names import service_name
 
 REQUESTS_KEY = f"{KEY_PREFIX}requests-per-instance"
 
@@ -56,7 +55,7 @@ def deployment(
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(config, service, options),
+        "metadata": labels.service_metadata(config.name, service.name, options.namespace),
         "spec": {**spec, **_exclusive(service)},
     }
 
@@ -72,12 +71,11 @@ def _exclusive(service: Service) -> Manifest:
     return {"strategy": {"type": "Recreate"}, **patience}
 
 
-def autoscaler(config: AppConfig, service: Service, options: Options) -> Manifest | None:
-    """Return the autoscaler of a service, None for one with a fixed number of instances."""
-    scaling = service.concurrency
-    if not isinstance(scaling, AutoConcurrency):
-        return None
-    metadata = _metadata(config, service, options)
+def autoscaler(
+    config: AppConfig, service: Service, scaling: AutoConcurrency, options: Options
+) -> Manifest:
+    """Return the autoscaler of a service."""
+    metadata = labels.service_metadata(config.name, service.name, options.namespace)
     metadata["annotations"] = {REQUESTS_KEY: str(scaling.requests_per_instance)}
     target = {"type": "Utilization", "averageUtilization": _CPU_TARGET}
     delay = min(int(scaling.scale_down_delay), LONGEST_DELAY)
@@ -95,12 +93,4 @@ def autoscaler(config: AppConfig, service: Service, options: Options) -> Manifes
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": delay}},
         },
-    }
-
-
-def _metadata(config: AppConfig, service: Service, options: Options) -> Manifest:
-    return {
-        "name": service_name(config.name, service.name),
-        "namespace": options.namespace,
-        "labels": labels.of_service(config.name, service.name),
     }
