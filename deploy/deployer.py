@@ -1,12 +1,11 @@
-"""Brings an app to a cluster, and waits until it runs; or takes it away again."""
+"""Brings an app to a cluster, up to the moment when all of it runs."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from csi.errors import Refused
 from csi.kubernetes_api import Object
-from deploy import labels
-from deploy.app_cluster import CLAIM, VOLUME, AppCluster
+from deploy.app_cluster import AppCluster
+from deploy.deploy_failed import DeployFailed
 from deploy.deployment_plan import Plan, addressed_services, plan
 from deploy.difference import difference
 from deploy.live_view import LiveView
@@ -19,10 +18,6 @@ _LOOK_EVERY = 1.0
 _STEADY = 10.0
 """Seconds that an instance which was started again has to run before it counts as ready."""
 _BEFORE_SERVICES = ("Secret", "Service")
-
-
-class DeployFailed(Exception):
-    """An app does not run, or does not end; the text says which, and why, with last log lines."""
 
 
 class Deployer:
@@ -127,38 +122,6 @@ class Deployer:
             self._view.say(
                 f"disk {name} is not in app.toml any more; it is kept, and so is its claim"
             )
-
-    def undeploy(self, app: str, within: float) -> list[Object]:
-        """Remove an app, and return the volumes of its disks, which stay.
-
-        Raises:
-            Refused: there is no such app.
-            DeployFailed: its pods do not end in `within` seconds.
-        """
-        found = [*self._cluster.owned(app)]
-        if not found:
-            raise Refused(f"there is no app {app} in namespace {self._cluster.namespace}")
-        deadline = time.monotonic() + within
-        volumes = [*self._volumes(found)]
-        for one in found:
-            self._cluster.remove(one)
-        while True:
-            pods = self._cluster.pods(labels.of_app(app))
-            left = [*self._cluster.owned(app)]
-            self._view.show({app: f"ending: pods left {len(pods)}, other objects {len(left)}"})
-            if not pods and not left:
-                return volumes
-            if time.monotonic() > deadline:
-                names = ", ".join(str(pod["metadata"]["name"]) for pod in pods)
-                raise DeployFailed(f"{app} does not end: {names or 'objects'} are still there")
-            time.sleep(_LOOK_EVERY)
-
-    def _volumes(self, found: Sequence[Object]) -> Iterator[Object]:
-        for claim in _of_kind(found, CLAIM):
-            name = claim["spec"].get("volumeName")
-            volume = self._cluster.get(VOLUME, name) if name else None
-            if volume:
-                yield volume
 
 
 class _Steady:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from csi.errors import DiskError
 from csi.kubernetes_api import Conflict, KubernetesApi
-from deploy import console, given_app
+from deploy import console, given_app, undeployer
 from deploy.app_cluster import AppCluster
-from deploy.deployer import Deployer, DeployFailed
+from deploy.deploy_failed import DeployFailed
+from deploy.deployer import Deployer
 from deploy.live_view import LiveView
 from deploy.model import AppConfig
 from deploy.service_names import service_name
@@ -41,7 +42,7 @@ def undeploy(arguments: argparse.Namespace) -> int:
     def do() -> int:
         chosen = arguments.namespace or KubernetesApi.context_namespace(arguments.context)
         cluster = AppCluster(KubernetesApi(arguments.context), chosen)
-        volumes = Deployer(cluster, LiveView()).undeploy(arguments.app, arguments.timeout)
+        volumes = undeployer.undeploy(cluster, LiveView(), arguments.app, arguments.timeout)
         lines = [f"{arguments.app} is removed from namespace {chosen}"]
         for volume in volumes:
             spec, name = volume["spec"], volume["metadata"]["name"]
