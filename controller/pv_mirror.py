@@ -10,11 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.volumes import context_of
-from controller.workloads import MIRROR_KEY, Object, Reference, Volume, VolumeClaim
-from csi import DRIVER_NAME, local_id
+from controller.workloads import Object, Reference, Volume, VolumeClaim
+from csi import local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
-from csi.persistent_volume import COORDINATOR, EXCLUSIVE, MIREN_CLASS, PersistentVolume, Pin
+from csi.persistent_volume import (
+    COORDINATOR,
+    EXCLUSIVE,
+    MIREN_CLASS,
+    OF_A_MIRROR,
+    PersistentVolume,
+    Pin,
+)
 from csi.wish import SIZE
 
 _PROVISIONED = re.compile(r"pvc-([0-9a-f-]{36})")
@@ -127,10 +134,7 @@ class Mirror:
             capacity=str(max(disk.size, asked)),
             claim=_claim_ref(reference, bound),
             pin=COORDINATOR if disk.node == self.coordinator() else Pin.to_node(disk.node),
-            annotations={
-                MIRROR_KEY: "true",
-                "pv.kubernetes.io/provisioned-by": DRIVER_NAME,
-            },
+            annotations=OF_A_MIRROR,
             wish=context_of(disk),
             storage_class=bound.storage_class if bound else MIREN_CLASS,
             access_modes=bound.access_modes if bound else [EXCLUSIVE],

@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from controller.sizes import parse_quantity
-from csi import DRIVER_NAME, KEY_PREFIX, wish
+from csi import DRIVER_NAME, wish
 from csi.errors import InvalidRequest
+from csi.persistent_volume import MIRROR_KEY
 
 Object = dict[str, Any]
 
-MIRROR_KEY = f"{KEY_PREFIX}mirror"
-"""The annotation of volumes that the controller has made."""
 
 _OVER = {"Succeeded", "Failed"}
 _NONE: Object = {}

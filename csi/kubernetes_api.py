@@ -4,13 +4,16 @@ import builtins
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
+from websocket import WebSocketException
 
 from csi.errors import InvalidRequest, NotFound, Unavailable
 
@@ -37,6 +40,15 @@ class Conflict(Exception):
 
 class Gone(Exception):
     """The server has forgotten the version from which a watch was to go on: list again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command in a container ended, and what it printed."""
+
+    status: int
+    output: str
+    errors: str
 
 
 class KubernetesApi:
@@ -185,6 +197,44 @@ class KubernetesApi:
     def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """Return what is no JSON, such as a container's log; raises NotFound, Unavailable."""
         return self._read("GET", path, None, query, "json").decode(errors="replace")
+
+    def run(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], *, within: float
+    ) -> "Ran":
+        """Run a command in a container; `within` seconds, or it is left to itself.
+
+        Raises NotFound, Unavailable: the command may have done its work even so.
+        """
+        exec_ = client.CoreV1Api(self._client).connect_get_namespaced_pod_exec
+        try:
+            session = stream(
+                exec_,
+                pod,
+                namespace,
+                container=container,
+                command=[*command],
+                stdout=True,
+                stderr=True,
+                stdin=False,
+                _preload_content=False,
+            )
+        except ApiException as error:
+            raise self._not_run(error, pod) from error
+        try:
+            session.run_forever(timeout=within)
+            if session.is_open():
+                raise Unavailable(f"{command[0]} in pod {pod} has not ended after {within:g} s")
+            return Ran(session.returncode, session.read_stdout(), session.read_stderr())
+        except (WebSocketException, OSError) as error:
+            raise self._away(str(error)) from error
+        finally:
+            session.close()
+
+    def _not_run(self, error: ApiException, pod: str) -> Exception:
+        said = str(error.reason)
+        if "404" in said:
+            return NotFound(f"there is no pod {pod}")
+        return Unavailable(f"the Kubernetes API server does not run commands in pod {pod}: {said}")
 
     def _request(
         self,

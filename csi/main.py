@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from csi import calls, endpoint, key_pair, logs, options
+from csi import calling, calls, endpoint, key_pair, logs, options
 from csi.calls import CallGuard
 from csi.errors import DiskError
 from csi.identity import IdentityService
@@ -36,11 +36,14 @@ class _Part(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the driver.
+    """Run the driver, or call one that runs.
 
     Returns 0 after a stop, 1 when it must be started anew, 2 when it cannot start as asked.
     """
-    chosen = options.parse(sys.argv[1:] if argv is None else argv, os.environ)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [calling.COMMAND]:
+        return calling.main(words[1:])
+    chosen = options.parse(words, os.environ)
     logs.set_up(chosen.log_level, chosen.log_format)
     try:
         return serve(chosen)

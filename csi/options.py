@@ -98,7 +98,8 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="miren-csi",
         description="CSI driver for Miren's disks: thin LVM volumes or loop files",
-        epilog="See `miren-csi all --help` for the options.",
+        epilog="See `miren-csi all --help` for the options; `miren-csi call --help` for calls to a "
+        "driver that runs.",
     )
     parser.add_argument("--version", action="version", version=f"miren-csi {__version__}")
     roles = parser.add_subparsers(dest="role", metavar="ROLE", required=True)

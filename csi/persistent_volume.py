@@ -19,6 +19,9 @@ EXCLUSIVE = "ReadWriteOncePod"
 NAME_KEY = f"{KEY_PREFIX}name"
 """The annotation, and where it is one the label, that has the disk's exact name."""
 MANAGED = {"app.kubernetes.io/managed-by": "miren-csi"}
+MIRROR_KEY = f"{KEY_PREFIX}mirror"
+"""The annotation of volumes that were made for disks which had none, and that go with them."""
+OF_A_MIRROR = {MIRROR_KEY: "true", "pv.kubernetes.io/provisioned-by": DRIVER_NAME}
 
 Manifest = dict[str, Any]
 
@@ -93,3 +96,27 @@ class PersistentVolume:
             },
             "spec": spec,
         }
+
+
+def unclaimed(
+    handle: str,
+    capacity: str,
+    namespace: str,
+    *,
+    pin: Pin,
+    wish: Mapping[str, str],
+    volume_mode: str = "Filesystem",
+) -> PersistentVolume:
+    """Return the volume of a disk that no claim asks for, which is kept for one in `namespace`.
+
+    That has to be the driver's own: nobody else may make claims there.
+    """
+    return PersistentVolume(
+        handle,
+        capacity,
+        {"namespace": namespace, "name": object_name(handle)},
+        pin=pin,
+        annotations=OF_A_MIRROR,
+        wish=wish,
+        volume_mode=volume_mode,
+    )
