@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from csi import __version__
 from deploy import deploy_command, translate_command, validate_command
 from deploy.console import say
+from deploy.operate import disk_command, pool_command
 from deploy.problems import AppTomlError
 
+_COMMANDS = (translate_command, validate_command, deploy_command, disk_command, pool_command)
 _DESCRIPTION = "Bring Miren apps, described in app.toml, to Kubernetes."
 
 
@@ -30,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubectl-miren", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"kubectl-miren {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (translate_command, validate_command, deploy_command):
+    for module in _COMMANDS:
         module.add_to(commands)
     return parser
 

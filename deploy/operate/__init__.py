@@ -1,0 +1,1 @@
+"""`kubectl miren disk`: what an operator does with disks."""

@@ -1,0 +1,88 @@
+"""Which pods have which disks, and where in their containers."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from csi.kubernetes_api import Object
+from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.tables import document, table
+
+_HEAD = ("DISK", "NODE", "POD", "CONTAINER", "MOUNT-PATH", "ACCESS")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A disk in a container of a pod that runs."""
+
+    disk: str
+    node: str
+    pod: str
+    """`namespace/name`."""
+    container: str
+    path: str
+    read_only: bool
+
+    def document(self) -> dict[str, Any]:
+        """Return it as `-o json` shows it."""
+        return {
+            "disk": self.disk,
+            "node": self.node,
+            "pod": self.pod,
+            "container": self.container,
+            "path": self.path,
+            "readOnly": self.read_only,
+        }
+
+
+def mounts(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
+    """List mounts."""
+    found = of_all(cluster)
+    if arguments.name:
+        cluster.disk(arguments.name)
+        found = [one for one in found if one.disk == arguments.name]
+    if arguments.output in {"json", "yaml"}:
+        return document([one.document() for one in found], arguments.output)
+    return table(_HEAD, [_row(one) for one in found]) if found else "no mounts\n"
+
+
+def of_all(cluster: DiskCluster) -> list[Mount]:
+    """Return the mounts of all disks in pods that run, sorted by disk."""
+    disks = {
+        str(volume.claim): volume.disk
+        for volume in cluster.all_volumes()
+        if volume.claim and volume.phase == "Bound"
+    }
+    pods = cluster.api.list("/api/v1/pods", {"fieldSelector": "status.phase=Running"})
+    found = (mount for pod in pods for mount in _of_pod(pod, disks))
+    return sorted(found, key=lambda one: (one.disk, one.pod, one.container, one.path))
+
+
+def _of_pod(pod: Object, disks: dict[str, str]) -> Iterator[Mount]:
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    claims = {
+        one["name"]: one["persistentVolumeClaim"]
+        for one in pod["spec"].get("volumes") or []
+        if "persistentVolumeClaim" in one
+    }
+    for container in pod["spec"]["containers"]:
+        places = [(one, "mountPath") for one in container.get("volumeMounts") or []]
+        places += [(one, "devicePath") for one in container.get("volumeDevices") or []]
+        for one, key in places:
+            claim = claims.get(one["name"])
+            disk = disks.get(f"{namespace}/{claim['claimName']}") if claim else None
+            if claim and disk:
+                yield Mount(
+                    disk=disk,
+                    node=pod["spec"].get("nodeName", ""),
+                    pod=f"{namespace}/{name}",
+                    container=container["name"],
+                    path=one[key],
+                    read_only=bool(one.get("readOnly") or claim.get("readOnly")),
+                )
+
+
+def _row(mount: Mount) -> tuple[str, ...]:
+    access = "read-only" if mount.read_only else "read-write"
+    return (mount.disk, mount.node, mount.pod, mount.container, mount.path, access)

@@ -1,0 +1,158 @@
+"""What `kubectl miren disk` reads, from a real API server; what nodes tell is given here."""
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controller.lease import Lease, Waiting
+from csi.kubernetes_api import KubernetesApi
+from csi.persistent_volume import COORDINATOR, unclaimed
+from deploy.operate import overview
+from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
+from deploy.operate.figures import Figures
+from deploy.operate.overview import DiskFacts, DiskState
+from tests.cluster.api_server import Cluster
+from tests.contract.leases import put
+
+pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
+
+NOW = datetime.now(UTC)
+HELD = Lease("", "shop/db-0", "node-1", NOW - timedelta(hours=3), NOW, 4)
+
+
+@pytest.fixture
+def disks(cluster: Cluster) -> DiskCluster:
+    """The cluster, with a driver that does not run."""
+    return DiskCluster(KubernetesApi(), cluster.namespace)
+
+
+@pytest.fixture
+def name(disks: DiskCluster) -> Iterator[str]:
+    """A disk that a PersistentVolume stands for."""
+    name = f"Disk-{uuid.uuid4().hex[:8]}"
+    wish = {"filesystem": "xfs", "createdBy": "shop"}
+    volume = unclaimed(name, "64Mi", disks.namespace, pin=COORDINATOR, wish=wish)
+    disks.api.create(VOLUMES, volume.manifest())
+    yield name
+    disks.api.delete(volume_path(name))
+
+
+def facts(disks: DiskCluster, name: str, figures: Figures) -> DiskFacts:
+    (found,) = (one for one in overview.of_all(disks, figures) if one.name == name)
+    return found
+
+
+def test_what_is_known_of_a_disk_comes_from_its_volume_and_its_node(
+    disks: DiskCluster, name: str
+) -> None:
+    told = Figures(used={name: 4096}, nodes={name: "node-7"})
+
+    found = facts(disks, name, told)
+
+    assert (found.size, found.used, found.filesystem) == (64 << 20, 4096, "xfs")
+    assert (found.node, found.created_by, found.claim, found.holder) == ("node-7", "shop", "", "")
+    assert found.state is DiskState.DETACHED
+
+
+def test_the_state_of_a_disk(disks: DiskCluster, cluster: Cluster, name: str) -> None:
+    told = Figures(nodes={name: "node-1"})
+
+    assert facts(disks, name, Figures()).state is DiskState.PROVISIONING
+    assert facts(disks, name, Figures(silent=("node node-1: away",))).state is DiskState.DETACHED
+    put(cluster.store(), replace(HELD, disk=name))
+    held = facts(disks, name, told)
+    assert (held.state, held.holder) == (DiskState.ATTACHED, "shop/db-0")
+    damaged = replace(told, problems={name: ("Corrupted",)})
+    assert facts(disks, name, damaged).state is DiskState.ERROR
+
+
+def run(cluster: Cluster, *words: str) -> "subprocess.CompletedProcess[str]":
+    program = Path(sys.executable).with_name("kubectl-miren")
+    where = ("--driver-namespace", cluster.namespace)
+    command = [str(program), *words, *where]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_list_without_the_nodes_says_what_is_missing(cluster: Cluster, name: str) -> None:
+    done = run(cluster, "disk", "list")
+
+    assert done.returncode == 0
+    head, *rows = [line.split() for line in done.stdout.splitlines()]
+    assert head == ["NAME", "SIZE", "USED", "FS", "STATE", "HOLDER", "CLAIM", "NODE", "AGE"]
+    (row,) = (row for row in rows if row[0] == name)
+    assert row[1:9] == ["64", "MiB", "-", "xfs", "detached", "-", "-", "-"]
+    assert f"no node plugin runs in namespace {cluster.namespace}" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_programs_get_the_same_in_bytes(cluster: Cluster, name: str, form: str) -> None:
+    done = run(cluster, "disk", "list", "-o", form)
+
+    parsed = json.loads(done.stdout) if form == "json" else yaml.safe_load(done.stdout)
+    (found,) = (one for one in parsed if one["name"] == name)
+    assert (found["sizeBytes"], found["usedBytes"], found["state"]) == (64 << 20, None, "detached")
+
+
+def test_lists_are_narrowed(cluster: Cluster, name: str) -> None:
+    assert name in run(cluster, "disk", "list", "-o", "name").stdout.split()
+    assert name in run(cluster, "disk", "list", "--state", "detached").stdout
+    assert name not in run(cluster, "disk", "list", "--state", "attached").stdout
+    assert name not in run(cluster, "disk", "list", "--node", "node-9").stdout
+
+
+def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:
+    waits = Waiting("shop/db-1", NOW - timedelta(seconds=90), NOW, 300.0)
+    put(cluster.store(), replace(HELD, disk="pgdata", waiting=(waits,)))
+    put(cluster.store(), Lease("cache", renew_time=NOW))
+
+    head, *rows = run(cluster, "disk", "lease", "list").stdout.splitlines()
+
+    assert head.split()[:3] == ["DISK", "STATE", "HOLDER"]
+    assert [row.split()[:2] for row in rows] == [["cache", "released"], ["pgdata", "bound"]]
+    assert rows[1].split()[2:] == ["shop/db-0", "node-1", "3h", "4", "shop/db-1"]
+    for words in (["-d", "pgdata"], ["-s", "db-1"], ["-s", "shop/db-0"], ["--status", "bound"]):
+        found = json.loads(run(cluster, "disk", "lease-list", *words, "-o", "json").stdout)
+        assert [one["disk"] for one in found] == ["pgdata"]
+    status = run(cluster, "disk", "lease-status", "-i", "pgdata").stdout
+    assert "holder       shop/db-0 on node-1, since 3h ago" in status
+    assert re.search(r"waiting      shop/db-1, since \w+ ago \(.+\), up to 5m", status)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["disk", "status"], 2, "name exactly one"),
+        (["disk", "status", "a", "-i", "b"], 2, "name exactly one"),
+        (["disk", "create", "a", "-s", "0"], 2, "size"),
+        (["disk", "create", "a", "-s", "lots"], 2, 'size "lots" is no size'),
+        (["disk", "create", "a", "-f", "fat"], 2, "invalid choice: 'fat'"),
+        (["disk", "create", "a"], 1, "no node has the label disk.miren.dev/coordinator=true"),
+        (["disk", "resize", "a", "1"], 1, "no controller of the driver is ready in namespace"),
+        (["disk", "snapshot", "restore", "a"], 2, "--as"),
+        (["disk", "list", "--context", "nowhere"], 2, "no way to the Kubernetes API"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(
+    cluster: Cluster, words: list[str], status: int, said: str
+) -> None:
+    done = run(cluster, *words)
+
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_nearly_right_is_suggested(cluster: Cluster, name: str) -> None:
+    done = run(cluster, "disk", "status", f"{name[:-1]}")
+
+    assert done.returncode == 1
+    assert f'disk "{name[:-1]}" does not exist; did you mean {name}' in done.stderr
