@@ -107,6 +107,11 @@ class Leases:
         """Return how a lease stands now."""
         return lease.state(self._clock())
 
+    def longest_wait(self, lease: Lease) -> float:
+        """Return for how many seconds the first of those who wait has done so; 0 if none does."""
+        now = self._clock()
+        return max(((now - one.since).total_seconds() for one in lease.waiting), default=0.0)
+
     def require_free(self, disk: str) -> None:
         """Raise DiskInUse, naming the holder, when somebody holds the disk."""
         lease = self._store.read(disk)

@@ -14,9 +14,21 @@ from controller import group_note, image_cut, image_facts, image_file, loop_fold
 from controller.capacity import admit
 from controller.image_cut import Copy
 from controller.image_file import Draft, reporting
+from controller.image_store import Entry
 from controller.loop_snapshots import LoopSnapshots
 from controller.promises import Promises
-from csi.disk import MIB, Content, Disk, Extent, NewSnapshot, PoolUsage, Snapshot, SourceKind
+from csi.disk import (
+    MIB,
+    Content,
+    Disk,
+    Extent,
+    Inventory,
+    NewSnapshot,
+    PoolUsage,
+    Snapshot,
+    SourceKind,
+    StoredDisk,
+)
 from csi.errors import DiskInUse, NotFound, OutOfRange
 from node import loop_device, superblock
 from node.loop_device import LoopDevices
@@ -212,8 +224,20 @@ class LoopPool:
         with self._promising, reporting(f"cannot look into the pool in {self._folder}"):
             return self._promises.count()
 
+    def inventory(self) -> Inventory:
+        """Look at each image once."""
+        with reporting(f"cannot look into the pool in {self._folder}"):
+            disks, images = self._disks.entries(), self._images.entries()
+            return Inventory(
+                usage=self._usage(disks, images),
+                disks=tuple(StoredDisk(one.thing, one.allocated) for one in disks),
+                snapshots=len(images),
+            )
+
     def _count(self) -> PoolUsage:
-        disks, images = self._disks.entries(), self._images.entries()
+        return self._usage(self._disks.entries(), self._images.entries())
+
+    def _usage(self, disks: Sequence[Entry[Disk]], images: Sequence[Entry[Snapshot]]) -> PoolUsage:
         used = sum(one.allocated for one in disks) + sum(one.allocated for one in images)
         return PoolUsage(
             size=loop_folder.room(self._folder, used),

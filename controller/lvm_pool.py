@@ -11,7 +11,7 @@ from controller.lvm_cut import Cutter
 from controller.lvm_group import VolumeGroup
 from controller.lvm_removal import LvmRemoval
 from controller.lvm_repair import LvmRepair
-from controller.lvm_session import Lvm, LvmSession, Observe, Reply, ignore
+from controller.lvm_session import Lvm, LvmSession, Observe, Reply, Row, ignore
 from controller.lvm_snapshots import LvmSnapshots
 from controller.promises import Promises
 from controller.thin_metadata import ThinMetadata
@@ -21,10 +21,12 @@ from csi.disk import (
     Content,
     Disk,
     Extent,
+    Inventory,
     NewSnapshot,
     PoolUsage,
     Snapshot,
     SourceKind,
+    StoredDisk,
 )
 from csi.errors import (
     DiskInUse,
@@ -310,8 +312,25 @@ class LvmPool:
         """Ask LVM how full the pool is and what it has promised."""
         return self._promises.count()
 
+    def inventory(self) -> Inventory:
+        """Ask LVM for everything in one command."""
+        rows = self._group.rows()
+        disks = (
+            StoredDisk(lvm_tags.disk_of(row), _written(row))
+            for row in rows
+            if lvm_tags.is_disk(row)
+        )
+        return Inventory(
+            usage=self._usage(rows),
+            disks=tuple(sorted(disks, key=lambda one: one.disk.name)),
+            snapshots=sum(map(lvm_tags.is_snapshot, rows)),
+        )
+
     def _count(self) -> PoolUsage:
-        rows = {row["lv_name"]: row for row in self._group.rows()}
+        return self._usage(self._group.rows())
+
+    def _usage(self, found: Sequence[Row]) -> PoolUsage:
+        rows = {row["lv_name"]: row for row in found}
         if self._thin_pool not in rows:
             raise Unavailable(f"the thin pool {self._group.path(self._thin_pool)} is gone")
         pool = rows[self._thin_pool]
@@ -319,7 +338,7 @@ class LvmPool:
         ours = (row for row in rows.values() if row["pool_lv"] == self._thin_pool)
         return PoolUsage(
             size=size,
-            used=int(size * float(pool["data_percent"] or 0) / 100),
+            used=_written(pool),
             provisioned=sum(int(row["lv_size"]) for row in ours if lvm_tags.is_disk(row)),
             overcommit=self._overcommit,
             granularity=int(pool["vg_extent_size"]),
@@ -338,6 +357,11 @@ def _lv(name: str) -> str:
 def _lv_of(origin: Disk | Snapshot) -> str:
     kind = names.DISK if isinstance(origin, Disk) else names.SNAPSHOT
     return names.stem(kind, origin.name)
+
+
+def _written(row: Row) -> int:
+    """Return the bytes that are written of an LV; none are known of one that is not active."""
+    return int(int(row["lv_size"]) * float(row["data_percent"] or 0) / 100)
 
 
 def _called(name: str) -> str:

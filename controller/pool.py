@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from csi.disk import Content, Disk, Extent, NewSnapshot, PoolUsage, Snapshot
+from csi.disk import Content, Disk, Extent, Inventory, NewSnapshot, PoolUsage, Snapshot
 
 
 class Pool(Protocol):
@@ -97,6 +97,9 @@ class Pool(Protocol):
 
 class HostPool(Pool, Protocol):
     """A pool whose devices are on this host."""
+
+    def inventory(self) -> Inventory:
+        """Return all disks and how full the pool is, at no more cost than `usage`."""
 
     def recover(self) -> None:
         """Undo what a killed predecessor left half-done: frozen filesystems, temporary files."""

@@ -1,114 +1,118 @@
-"""What Prometheus is told of the pool and the leases, read when it asks.
+"""What Prometheus is told of a pool and its disks, read when it asks."""
 
-It never waits long for them: who does not answer is told to be down, and has no figures.
-"""
-
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from controller.lease import LeaseState
-from controller.leases import Leases
-from controller.pool import Pool
-from csi.disk import PoolUsage
-from csi.errors import DiskError
+from controller.pool import HostPool
+from controller.scrape import AGE, PATIENCE, answer
+from csi.disk import Inventory
 from csi.http_recent import Recent
+from node import health, mounts
+from node.health import Condition
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-AGE = 5.0
-"""Seconds for which figures are good: more scrapes than that cost nothing."""
-PATIENCE = 3.0
-"""Seconds that a scrape waits for them; Prometheus itself gives up after 10."""
+LOOK_AGE = 30.0
+"""Seconds for which what was read from disks is good."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What a pool has."""
+class Problem:
+    """One thing that is wrong with a disk."""
 
-    usage: PoolUsage
-    disks: int
-    snapshots: int
+    disk: str
+    condition: Condition
 
 
 class PoolMetrics(Collector):
-    """How full a pool is. The label `node` is the same for all processes of one pool."""
+    """How full a pool and its disks are, and which of those that this host uses are ill.
 
-    def __init__(self, pool: Pool, node: str, patience: float = PATIENCE) -> None:
+    The label `node` is the same for all processes of one pool.
+    """
+
+    def __init__(self, pool: HostPool, node: str, patience: float = PATIENCE) -> None:
         """Args: the pool; the node where it is; how many seconds to wait for its figures."""
         self._pool = pool
         self._node = node
-        self._figures = Recent(self._read, age=AGE, patience=patience)
+        self._inventory = Recent(pool.inventory, age=AGE, patience=patience)
+        self._problems = Recent(self._look, age=LOOK_AGE, patience=patience)
 
-    def _read(self) -> Figures:
-        pool = self._pool
-        return Figures(pool.usage(), len(pool.disks()), len(pool.snapshots()))
+    def _look(self) -> list[Problem]:
+        # Idle disks are looked at when they are staged; reading thousands of them helps nobody.
+        in_use = mounts.numbers_in_use()
+        found = []
+        for disk in [one.disk for one in self._inventory.get().disks]:
+            device = self._pool.device(disk.name)
+            if device is None or mounts.block_number(device) not in in_use:
+                continue
+            found += [Problem(disk.name, one) for one in health.of_disk(disk, device)]
+        return found
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the figures, or only that there are none."""
-        figures = _answer(self._figures.get, "the pool")
-        yield self._gauge("up", "Whether the pool answers: 1 or 0.", int(figures is not None))
-        if figures is None:
-            return
-        usage = figures.usage
-        limit = int(usage.size * usage.overcommit)
-        yield self._gauge("size_bytes", "What the pool can hold.", usage.size)
-        yield self._gauge("used_bytes", "What is written in it, snapshots included.", usage.used)
+        inventory = answer(self._inventory.get, "the pool")
         yield self._gauge(
-            "metadata_used_ratio",
+            "pool_up", "Whether the pool answers: 1 or 0.", int(inventory is not None)
+        )
+        if inventory is not None:
+            yield from self._of_pool(inventory)
+            yield from self._of_disks(inventory)
+            yield from self._of_health()
+
+    def _of_pool(self, inventory: Inventory) -> Iterator[GaugeMetricFamily]:
+        usage, gauge = inventory.usage, self._gauge
+        yield gauge("pool_size_bytes", "What the pool can hold.", usage.size)
+        yield gauge("pool_used_bytes", "What is written in it, snapshots included.", usage.used)
+        yield gauge(
+            "pool_metadata_used_ratio",
             "The used share of its metadata space, 0 to 1; 0 where there is none.",
             usage.metadata_used,
         )
-        yield self._gauge("promised_bytes", "The sum of its disks' sizes.", usage.provisioned)
-        yield self._gauge("promise_limit_bytes", "The most that it may promise to disks.", limit)
-        yield self._gauge("disks", "Disks in the pool.", figures.disks)
-        yield self._gauge("snapshots", "Snapshots in the pool.", figures.snapshots)
+        yield gauge("pool_promised_bytes", "The sum of its disks' sizes.", usage.provisioned)
+        yield gauge(
+            "pool_promise_limit_bytes",
+            "The most that it may promise to disks.",
+            usage.promise_limit,
+        )
+        yield gauge("pool_disks", "Disks in the pool.", len(inventory.disks))
+        yield gauge("pool_snapshots", "Snapshots in the pool.", inventory.snapshots)
+
+    def _of_disks(self, inventory: Inventory) -> Iterator[GaugeMetricFamily]:
+        size = self._family("disk_size_bytes", "The disk's size.", "disk")
+        used = self._family(
+            "disk_used_bytes",
+            "What the pool keeps for the disk; deleted files count until they are trimmed.",
+            "disk",
+        )
+        for one in inventory.disks:
+            size.add_metric([self._node, one.disk.name], one.disk.size)
+            used.add_metric([self._node, one.disk.name], one.used)
+        yield size
+        yield used
+
+    def _of_health(self) -> Iterator[GaugeMetricFamily]:
+        problems = answer(self._problems.get, "the disks' health")
+        yield self._gauge(
+            "disk_health_up",
+            "Whether the disks that this node uses could be looked at: 1 or 0.",
+            int(problems is not None),
+        )
+        found = self._family(
+            "disk_problem",
+            "Always 1: what is wrong with a disk that this node uses.",
+            *("disk", "kind", "reason"),
+        )
+        for one in problems or ():
+            found.add_metric(
+                [self._node, one.disk, one.condition.severity, one.condition.reason], 1
+            )
+        yield found
 
     def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
-        gauge = GaugeMetricFamily(f"miren_csi_pool_{name}", text, labels=["node"])
+        gauge = self._family(name, text)
         gauge.add_metric([self._node], value)
         return gauge
 
-
-class LeaseMetrics(Collector):
-    """How many disks' leases are in which state."""
-
-    def __init__(self, leases: Leases, patience: float = PATIENCE) -> None:
-        """Args: the leases; how many seconds to wait for them."""
-        self._leases = leases
-        self._states = Recent(self._read, age=AGE, patience=patience)
-
-    def _read(self) -> Counter[LeaseState]:
-        return Counter(self._leases.state(lease) for lease in self._leases.list())
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the numbers, or only that there are none."""
-        states = _answer(self._states.get, "the leases")
-        yield GaugeMetricFamily(
-            "miren_csi_leases_up",
-            "Whether the record of leases can be read: 1 or 0.",
-            int(states is not None),
-        )
-        if states is None:
-            return
-        gauge = GaugeMetricFamily(
-            "miren_csi_leases", "Leases of disks, by state.", labels=["state"]
-        )
-        for state in LeaseState:
-            gauge.add_metric([state.value], states[state])
-        yield gauge
-
-
-def _answer(ask: Callable[[], T], of: str) -> T | None:
-    try:
-        return ask()
-    except (DiskError, OSError) as error:  # a TimeoutError is one of the latter
-        log.warning("no figures of %s for /metrics: %s", of, error)
-        return None
+    def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"miren_csi_{name}", text, labels=["node", *labels])

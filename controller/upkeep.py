@@ -82,6 +82,11 @@ class Upkeep:
         self._wanting: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
+    @property
+    def is_leader(self) -> bool:
+        """Whether this controller leads."""
+        return self._leader.is_leader
+
     def start(self) -> None:
         """Begin, in threads of its own."""
         for cache in self._caches:

@@ -115,5 +115,30 @@ class PoolUsage:
     @property
     def promisable(self) -> int:
         """Bytes that may still be promised to new disks, rounded down to the granularity."""
-        free = int(self.size * self.overcommit) - self.provisioned
+        free = self.promise_limit - self.provisioned
         return max(0, free - free % self.granularity)
+
+    @property
+    def promise_limit(self) -> int:
+        """The most bytes that may be promised to disks."""
+        return int(self.size * self.overcommit)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDisk:
+    """A disk and what it takes in its pool."""
+
+    disk: Disk
+    used: int
+    """Bytes that the pool keeps for it, also those that it shares with snapshots and clones. A
+    filesystem that has deleted files and not been trimmed uses less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that is in a pool at one moment."""
+
+    usage: PoolUsage
+    disks: tuple[StoredDisk, ...]
+    """Sorted by name."""
+    snapshots: int

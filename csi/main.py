@@ -132,6 +132,20 @@ def _metrics(chosen: options.Options) -> "Metrics | None":
     return Metrics()
 
 
+def _register(metrics: "Metrics", node: str, parts: Parts) -> None:
+    if parts.pool:
+        from controller.pool_metrics import PoolMetrics
+
+        metrics.registry.register(PoolMetrics(parts.pool, node))
+    if parts.record:
+        from controller.lease_metrics import LeaderMetrics, LeaseMetrics
+
+        metrics.registry.register(LeaseMetrics(parts.record.leases))
+        upkeep = parts.record.upkeep
+        if upkeep:
+            metrics.registry.register(LeaderMetrics(lambda: upkeep.is_leader))
+
+
 def _http_server(
     chosen: options.Options,
     metrics: "Metrics | None",
@@ -140,14 +154,10 @@ def _http_server(
 ) -> "HttpServer | None":
     if chosen.http_endpoint is None or metrics is None:
         return None
-    from controller.pool_metrics import LeaseMetrics, PoolMetrics
     from csi import http_health
     from csi.http_server import HttpServer
 
-    if parts.pool:
-        metrics.registry.register(PoolMetrics(parts.pool, chosen.node_id))
-    if parts.record:
-        metrics.registry.register(LeaseMetrics(parts.record.leases))
+    _register(metrics, chosen.node_id, parts)
     sockets = [chosen.endpoint] if chosen.controls else []
     if chosen.is_node and chosen.node_endpoint not in sockets:
         sockets.append(chosen.node_endpoint)

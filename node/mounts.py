@@ -94,6 +94,11 @@ def users(device: Path) -> list[Mount]:
     return [mount for mount in mounts() if _is_of(mount, number) or _is_node(mount, number)]
 
 
+def numbers_in_use() -> set[tuple[int, int]]:
+    """Return the numbers of all block devices that have users (see `users`), in one look."""
+    return {number for mount in mounts() if (number := _number_of(mount)) is not None}
+
+
 def at(target: Path) -> Mount | None:
     """Return what is mounted at a path: the topmost mount if there are several."""
     place = _place(target)
@@ -177,6 +182,14 @@ def unmount(target: Path) -> None:
 def _decoded(field: str) -> str:
     """Undo the octal escapes of space, tab, newline, backslash and hash."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+
+
+def _number_of(mount: Mount) -> tuple[int, int] | None:
+    if mount.root != "/" and mount.fstype in {"devtmpfs", "tmpfs"}:
+        return block_number(mount.target)
+    if mount.device[0] != 0:
+        return mount.device
+    return block_number(Path(mount.source)) if mount.source.startswith("/") else None
 
 
 def _is_of(mount: Mount, number: tuple[int, int] | None) -> bool:

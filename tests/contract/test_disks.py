@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controller.pool import HostPool
-from csi.disk import MIB, Content, Disk, PoolUsage
+from csi.disk import MIB, Content, Disk, NewSnapshot, PoolUsage
 from csi.errors import DiskInUse, Incompatible, NotFound, PoolFull
 from csi.files import opened
 from tests.contract import raw
 from tests.contract.conftest import OpenPool
 from tests.contract.foreign import Foreign
-from tests.contract.host import Host
+from tests.contract.host import Host, run
 
 ALL_FACTS = Disk(
     name="pgdata",
@@ -231,6 +231,25 @@ def test_usage_tells_what_is_written_and_what_is_promised(pool: HostPool) -> Non
     assert 12 * MIB < written.used - promised.used < 32 * MIB
     assert written.used < written.size
     assert written.provisioned == promised.provisioned
+
+
+def test_the_inventory_tells_each_disks_share(pool: HostPool) -> None:
+    pool.create(Disk("idle", 64 * MIB))
+    pool.create(Disk("written", 64 * MIB))
+    written = pool.attach("written")
+    run("dd", "if=/dev/urandom", f"of={written}", "bs=1M", "count=16", "oflag=direct")
+    pool.create_snapshots([NewSnapshot("monday", "written")])
+
+    found = pool.inventory()
+
+    idle, busy = found.disks
+    assert [idle.disk, busy.disk] == pool.disks()
+    assert idle.used < 4 * MIB
+    assert 16 * MIB <= busy.used < 24 * MIB
+    assert found.snapshots == 1
+    assert found.usage.provisioned == 128 * MIB
+    precision = found.usage.size // 10_000  # LVM tells shares with two decimals
+    assert found.usage.used >= busy.used - precision
 
 
 def ratio_for(usage: PoolUsage, promisable: int) -> float:

@@ -141,6 +141,11 @@ def test_metrics_tell_of_calls_disks_and_leases(
     assert found[f"miren_csi_pool_promise_limit_bytes{of_pool}"] == 2 * size
     assert 8 << 20 <= found[f"miren_csi_pool_used_bytes{of_pool}"] < size
     assert 0 <= found[f"miren_csi_pool_metadata_used_ratio{of_pool}"] < 1
+    of_disk = f'{{disk="pgdata",node="{driver.node_id}"}}'
+    assert found[f"miren_csi_disk_size_bytes{of_disk}"] == SIZE
+    assert 8 << 20 <= found[f"miren_csi_disk_used_bytes{of_disk}"] < SIZE
+    assert found[f'miren_csi_disk_health_up{{node="{driver.node_id}"}}'] == 1
+    assert not any("disk_problem" in name for name in found)
     assert found['miren_csi_leases{state="bound"}'] == 1
     assert found['miren_csi_leases{state="released"}'] == 1
     assert found['miren_csi_leases{state="failed"}'] == 0

@@ -10,10 +10,12 @@ from csi.disk import (
     Content,
     Disk,
     Extent,
+    Inventory,
     NewSnapshot,
     PoolUsage,
     Snapshot,
     SourceKind,
+    StoredDisk,
 )
 from csi.errors import (
     DiskInUse,
@@ -138,6 +140,13 @@ class MemoryPool:
             granularity=GRANULARITY,
             metadata_used=self.metadata_used,
         )
+
+    def inventory(self) -> Inventory:
+        disks = tuple(
+            StoredDisk(disk, len(blocks) * BLOCK)
+            for _, (disk, blocks) in sorted(self._disks.items())
+        )
+        return Inventory(self.usage(), disks, len(self._snapshots))
 
     def create_snapshots(self, wanted: Sequence[NewSnapshot]) -> list[Snapshot]:
         origins = [self.get(one.disk) for one in wanted]

@@ -3,17 +3,19 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from prometheus_client.registry import Collector
 
 from controller.lease import Claim, Lease
+from controller.lease_metrics import LeaderMetrics, LeaseMetrics
 from controller.leases import Leases
-from controller.pool_metrics import LeaseMetrics, PoolMetrics
-from csi.disk import GIB, Disk, NewSnapshot, PoolUsage
+from controller.pool_metrics import PoolMetrics
+from csi.disk import GIB, Content, Disk, NewSnapshot, PoolUsage
 from csi.errors import LeaseHeld, Unavailable
 from tests.unit.controller.memory_leases import Clock, MemoryLeaseStore
-from tests.unit.controller.memory_pool import MemoryPool
+from tests.unit.controller.memory_pool import BLOCK, MemoryPool
 
 
 def figures(metrics: Collector) -> dict[str, float]:
@@ -22,9 +24,8 @@ def figures(metrics: Collector) -> dict[str, float]:
     for family in metrics.collect():
         for sample in family.samples:
             name = sample.name.removeprefix("miren_csi_")
-            found[f"{name}{{{sample.labels['state']}}}" if "state" in sample.labels else name] = (
-                sample.value
-            )
+            particular = [value for label, value in sample.labels.items() if label != "node"]
+            found[f"{name}{{{','.join(particular)}}}" if particular else name] = sample.value
     return found
 
 
@@ -36,6 +37,7 @@ def pool() -> MemoryPool:
 def test_a_pool_tells_how_full_it_is(pool: MemoryPool) -> None:
     pool.create(Disk("a", GIB))
     pool.create(Disk("b", 2 * GIB))
+    pool.write("a", 1, 2, 3)
     pool.create_snapshots([NewSnapshot("s", "a")])
 
     assert figures(PoolMetrics(pool, "node-1")) == {
@@ -47,7 +49,22 @@ def test_a_pool_tells_how_full_it_is(pool: MemoryPool) -> None:
         "pool_promise_limit_bytes": 15 * GIB,
         "pool_disks": 2,
         "pool_snapshots": 1,
+        "disk_size_bytes{a}": GIB,
+        "disk_size_bytes{b}": 2 * GIB,
+        "disk_used_bytes{a}": 3 * BLOCK,
+        "disk_used_bytes{b}": 0,
+        "disk_health_up": 1,
     }
+
+
+def test_an_idle_disk_is_not_looked_at(pool: MemoryPool, tmp_path: Path) -> None:
+    pool.create(Disk("a", GIB))
+    pool.mark("a", Content.FORMATTED)
+    empty = tmp_path / "device"
+    empty.write_bytes(bytes(128 << 10))
+    pool.devices["a"] = empty
+
+    assert not any("problem" in name for name in figures(PoolMetrics(pool, "node-1")))
 
 
 def test_every_figure_of_a_pool_names_its_node(pool: MemoryPool) -> None:
@@ -113,7 +130,26 @@ def test_leases_are_counted_by_state() -> None:
         "leases{pending}": 1,
         "leases{failed}": 1,
         "leases{released}": 1,
+        **{f"lease_wait_seconds{{{disk}}}": 60 for disk in ("waited-for", "given-up", "held-too")},
     }
+
+
+def test_the_longest_wait_for_a_disk_is_told() -> None:
+    clock = Clock()
+    leases = Leases(MemoryLeaseStore(), clock)
+    leases.acquire(Claim("pgdata", holder="default/a", node="n"))
+    for holder in ("default/b", "default/c"):
+        with pytest.raises(LeaseHeld):
+            leases.acquire(Claim("pgdata", holder=holder, node="n"))
+        clock.pass_by(seconds=20)
+
+    assert figures(LeaseMetrics(leases))["lease_wait_seconds{pgdata}"] == 40
+
+
+def test_a_controller_tells_whether_it_leads() -> None:
+    leads = iter([True, False])
+    metrics = LeaderMetrics(lambda: next(leads))
+    assert [figures(metrics), figures(metrics)] == [{"leader": 1}, {"leader": 0}]
 
 
 class BrokenStore(MemoryLeaseStore):
