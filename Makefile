@@ -17,7 +17,7 @@ LONG := test_bad_days.py test_upgrade.py
 BOTH_POOLS := tests/contract tests/life tests/conformance
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 demo: .runtime ## the life of a disk on this machine, told step by step
 	@scripts/apt $(FILESYSTEMS)
@@ -30,7 +30,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/mypy
 	@$(PYTEST) -q tests/unit
 
-test: .dev .filesystems .lvm .sanity .kube .cluster stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
+test: .dev .filesystems .lvm .sanity .kube .cluster .prometheus stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
 	@$(PYTEST) $(addprefix --ignore=tests/cluster/,$(LONG))
 
 test-unit: .dev ## the tests that need neither root nor tools
@@ -44,6 +44,9 @@ test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and r
 
 test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, with bad days and upgrades
 	@$(PYTEST) tests/cluster
+
+test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, asked of a real Prometheus
+	@$(PYTEST) tests/monitoring
 
 bench: .dev .filesystems .lvm ## the translator, then speed and memory beside the raw commands, in the VM
 	@.venv/bin/python -m tests.bench
@@ -60,6 +63,9 @@ stubs-check: .dev ## fails when csi/stubs is not what `make stubs` makes
 
 schema: .dev ## makes deploy/app.schema.json from the app.toml model
 	@.venv/bin/python -m deploy.schema
+
+rules: ## makes the PrometheusRule of the monitoring component from its rules.yaml
+	@scripts/rules > deploy/kubernetes/components/monitoring/prometheus-rule.yaml
 
 lock: .dev ## the newest versions into requirements/*.txt, with hashes
 	@scripts/lock
@@ -82,8 +88,11 @@ clean: ## removes .venv and what tools leave behind
 .cluster:
 	@scripts/apt $(NODE)
 	@for program in $(CLUSTER); do scripts/go-program $$program >/dev/null; done
+.prometheus:
+	@scripts/apt prometheus
+	@scripts/go-program kubectl >/dev/null
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 
-.PHONY: help demo check test test-unit test-loop test-lvm test-cluster bench fmt stubs stubs-check schema lock clean \
-	.runtime .dev .filesystems .lvm .sanity .kube .cluster
+.PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-monitoring bench fmt stubs stubs-check \
+	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus
