@@ -55,6 +55,19 @@ def run(*argv: str | Path) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
+def test_an_inventory_costs_one_command_however_many_disks(pool_spec: str) -> None:
+    commands: list[str] = []
+    spec = pool_spec.removeprefix("lvm:")
+    with closing(LvmPool(spec, 100, lambda command, _: commands.append(command))) as pool:
+        for name in ("a", "b", "c"):
+            pool.create(Disk(name, 64 * MIB))
+        commands.clear()
+
+        assert len(pool.inventory().disks) == 3
+
+    assert commands == ["lvs"]
+
+
 def test_a_killed_shell_is_replaced(session: LvmSession, vg: str) -> None:
     assert session.call("lvs", vg).ok
     first = session.shell_pid
