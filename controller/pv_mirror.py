@@ -92,19 +92,15 @@ class Mirror:
             if disk.name not in known:
                 yield from self._missing(disk, claims)
         for volume in volumes:
-            if volume.deleting or local_id.is_local(volume.disk):
+            if volume.deleting:
                 continue
             settled = [*_claimed(volume, held, _asking(volume.name, claims))]
             yield from settled
             if volume.disk in existing:
                 if not any(isinstance(change, Correct) for change in settled):
                     yield from _sized(volume, existing[volume.disk], held)
-            elif not everywhere:
-                continue
-            elif volume.claim in held and SIZE not in volume.wish:
-                yield Tell(held[volume.claim], "DiskNotFound", _unknown(volume.disk))
-            elif volume.is_mirror and volume.claim not in held:
-                yield Remove(volume)
+            elif everywhere and not local_id.is_local(volume.disk):
+                yield from _without_disk(volume, held)
 
     def _missing(self, disk: Disk, claims: Iterable[VolumeClaim]) -> Iterator[Change]:
         asking = _provisioned_for(disk.name, claims)
@@ -173,6 +169,14 @@ def _claimed(
     heir = owner or next(iter(waiting), None)
     if heir or volume.phase == "Released":
         yield _reserve(volume, heir.reference if heir else claim, None)
+
+
+def _without_disk(volume: Volume, held: Mapping[Reference, VolumeClaim]) -> Iterator[Change]:
+    claim = held.get(volume.claim) if volume.claim else None
+    if claim and SIZE not in volume.wish:
+        yield Tell(claim, "DiskNotFound", _unknown(volume.disk))
+    elif volume.is_mirror and not claim:
+        yield Remove(volume)
 
 
 def _reserve(volume: Volume, claim: Reference, uid: str | None) -> Correct:

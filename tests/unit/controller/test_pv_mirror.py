@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.pv_mirror import Correct, Make, Mirror, Remove
-from controller.workloads import claim_of, volume_of
+from controller.workloads import Reference, VolumeClaim, claim_of, volume_of
 from csi.disk import DEFAULT_LEASE_TIMEOUT, GIB, Content, Disk
 from csi.kubernetes_api import Object
 from deploy import parse, translate_disks
@@ -333,6 +333,16 @@ def test_a_volume_that_is_reserved_is_not_touched_until_somebody_asks() -> None:
     assert (shown.changed, shown.told) == ([], [])
 
 
+def test_a_local_disk_too_is_free_for_the_next_claim_of_its_app() -> None:
+    released = volume(phase="Released", disk="local/shop/data", capacity=7)
+
+    shown = mirrored([], [released], [claim(phase="Pending", uid=NEW_UID)])
+
+    assert shown.reserved() == "default/pgdata"
+    assert (shown.capacity(), shown.told) == (7, [])
+    assert mirrored([], [released]).reserved() == "default/pgdata"
+
+
 @pytest.mark.parametrize(
     "left",
     [
@@ -340,10 +350,9 @@ def test_a_volume_that_is_reserved_is_not_touched_until_somebody_asks() -> None:
         volume(phase="Released", claim="", reclaim="Retain"),
         volume(phase="Released", deleting=True, capacity=7),
         volume(phase="Released", driver="other.example.com", capacity=7),
-        volume(phase="Released", disk="local/shop/data", capacity=7),
         volume(claim="", phase="Available"),
     ],
-    ids=["deletes", "unclaimed", "being-deleted", "foreign", "local", "by-hand"],
+    ids=["deletes", "unclaimed", "being-deleted", "foreign", "by-hand"],
 )
 def test_other_volumes_are_left_alone(left: Object) -> None:
     other = claim(namespace="another", phase="Pending", uid=NEW_UID)
@@ -493,10 +502,7 @@ def test_nobody_ever_gets_a_disk_by_chance(
     disks: list[Disk], volumes: list[Object], claims: list[Object]
 ) -> None:
     shown = mirrored(disks, volumes, claims)
-    owners = {
-        (one["metadata"]["namespace"], one["metadata"]["name"], one["metadata"]["uid"])
-        for one in claims
-    }
+    owners = {claim.reference: claim for claim in map(claim_of, claims)}
     before = {one["metadata"]["name"]: one for one in volumes}
     for name, after in shown.volumes.items():
         ref = after["spec"]["claimRef"]
@@ -510,10 +516,16 @@ def test_nobody_ever_gets_a_disk_by_chance(
     assert {disk.name for disk in disks} - _awaited(claims) <= set(shown.volumes)
 
 
-def _is_settled(was: Object, owners: set[tuple[str, str, str]]) -> bool:
+def _is_settled(was: Object, owners: dict[Reference, VolumeClaim]) -> bool:
     """Whether nobody may change for whom a volume is."""
     ref = was["spec"]["claimRef"]
-    bound = (ref["namespace"], ref["name"], ref.get("uid", "")) in owners
+    owner = owners.get(Reference(ref["namespace"], ref["name"]))
+    # A claim that has another volume by now is no owner.
+    bound = (
+        owner is not None
+        and owner.reference.uid == ref.get("uid", "")
+        and owner.volume in {"", was["metadata"]["name"]}
+    )
     deletes = was["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
     return bound or deletes or "deletionTimestamp" in was["metadata"]
 
