@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from csi import KEY_PREFIX
 from csi.persistent_volume import Manifest
 from deploy import labels
+from deploy.lengths import ELSEWHERE, LONGEST
 
 CHECKSUM_KEY = f"{KEY_PREFIX}environment"
 """The annotation of pods by which a changed value starts new ones."""
 
 # https://kubernetes.io/docs/concepts/configuration/secret/: 1 MiB, for all that is stored of it.
 _LARGEST = (1 << 20) - 4096
-# Linux starts no program with a longer one: MAX_ARG_STRLEN, for KEY=VALUE and a NUL.
-_LONGEST = (1 << 17) - 1
 # A key is a file's name where the Secret is mounted: it leads to no other folder.
 _SECRET_KEY = re.compile(r"(?!\.$|\.\.)[-._a-zA-Z0-9]{1,253}")
-
-_ELSEWHERE = "put what is large into a file of the image, or on a disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +42,10 @@ class Environment:
         """
         of = f"service {self.service}" if self.service else "app"
         for key, value in sorted(self.variables.items()):
-            if (length := len(f"{key}={value}".encode())) > _LONGEST:
+            if (length := len(f"{key}={value}".encode())) > LONGEST:
                 raise ValueError(
                     f"{key} in the environment of {of} has {length} bytes, more than the "
-                    f"{_LONGEST} with which Linux starts a program: {_ELSEWHERE}"
+                    f"{LONGEST} with which Linux starts a program: {ELSEWHERE}"
                 )
         data = {
             _secret_key(key): base64.b64encode(value.encode()).decode()
@@ -58,7 +55,7 @@ class Environment:
         if size > _LARGEST:
             raise ValueError(
                 f"the environment of {of} has {size} bytes, more than the 1 MiB that a Secret may "
-                f"have: {_ELSEWHERE}"
+                f"have: {ELSEWHERE}"
             )
         service = self.service
         found = labels.of_service(self.app, service) if service else labels.of_app(self.app)

@@ -6,8 +6,9 @@ and its commands, they become the service's address in the cluster.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from deploy.model import AppConfig
+from deploy.model import AppConfig, EnvVar
 from deploy.positions import KeyPath
 from deploy.problems import Findings, quoted
 from deploy.service_names import service_name
@@ -52,12 +53,9 @@ def _hosts(text: str) -> re.Pattern[str]:
 def check_hosts(config: AppConfig, findings: Findings, of_procfile: Findings) -> None:
     """Warn of names of services that the app does not have, in the file where they stand."""
     hosts = Hosts(config)
-    for path, text in _texts(config):
-        line = (path[1],) if path[0] == "services" and path[-1] == "command" else ()
-        if path not in findings.positions and line in of_procfile.positions:
-            _check(hosts, line, text, of_procfile)
-        else:
-            _check(hosts, path, text, findings)
+    for one in texts(config):
+        place, path = findings_for(one.path, findings, of_procfile)
+        _check(hosts, path, one.text, place)
 
 
 def check_given(config: AppConfig, environment: Mapping[str, str], findings: Findings) -> None:
@@ -73,14 +71,38 @@ def _check(hosts: Hosts, path: KeyPath, text: str, findings: Findings) -> None:
         findings.warn(path, what, f"its services are {', '.join(hosts.services)}")
 
 
-def _texts(config: AppConfig) -> Iterable[tuple[KeyPath, str]]:
-    for index, entry in enumerate(config.env):
-        yield ("env", index, "value"), entry.value
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Something that an app's containers are started with, and where app.toml has it."""
+
+    path: KeyPath
+    text: str
+    variable: str = ""
+    """Of which variable it is the value; empty for a command."""
+
+
+def texts(config: AppConfig) -> Iterable[Text]:
+    """Yield all such texts of an app."""
+    yield from _values(("env",), config.env)
     if config.post_import:
-        yield ("post_import",), config.post_import
+        yield Text(("post_import",), config.post_import)
     for service in config.services:
         path = ("services", service.name)
         if service.command:
-            yield (*path, "command"), service.command
-        for index, entry in enumerate(service.env):
-            yield (*path, "env", index, "value"), entry.value
+            yield Text((*path, "command"), service.command)
+        yield from _values((*path, "env"), service.env)
+
+
+def _values(path: KeyPath, entries: Iterable[EnvVar]) -> Iterable[Text]:
+    for index, entry in enumerate(entries):
+        yield Text((*path, index, "value"), entry.value, entry.key)
+
+
+def findings_for(
+    path: KeyPath, findings: Findings, of_procfile: Findings
+) -> tuple[Findings, KeyPath]:
+    """Return where to note what is said of a text: a command may stand in the Procfile."""
+    line = (path[1],) if path[0] == "services" and path[-1] == "command" else ()
+    if path not in findings.positions and line in of_procfile.positions:
+        return of_procfile, line
+    return findings, path

@@ -8,6 +8,7 @@ from deploy import advice, procfile, syntax
 from deploy.disk_entries import check_disks
 from deploy.fields import Fields
 from deploy.hosts import check_hosts
+from deploy.lengths import check_lengths
 from deploy.local_data import with_local_data
 from deploy.model import AppConfig, Build
 from deploy.problems import AppTomlError, Findings, in_file_order
@@ -40,8 +41,9 @@ def parse(content: Path | str | bytes, file: str = "app.toml") -> AppConfig:
         *in_file_order(findings.warnings),
         *in_file_order(processes.findings.warnings),
     ]
-    if findings.errors or processes.problems:
-        raise AppTomlError([*in_file_order(findings.errors), *processes.problems], warnings)
+    errors = [*in_file_order(findings.errors), *processes.all_problems()]
+    if errors:
+        raise AppTomlError(errors, warnings)
     return replace(config, warnings=tuple(warnings))
 
 
@@ -62,6 +64,7 @@ def _read_app(top: Fields, processes: procfile.Processes, findings: Findings) ->
     )
     config = with_local_data(config, findings)
     check_hosts(config, findings, processes.findings)
+    check_lengths(config, findings, processes.findings)
     advice.check(config, findings)
     return config
 

@@ -14,7 +14,7 @@ from deploy import source
 from deploy.model import Service
 from deploy.names import miren_name_mistake, nearest_miren_name
 from deploy.positions import Position
-from deploy.problems import AppTomlError, Findings, Problem, quoted
+from deploy.problems import AppTomlError, Findings, Problem, in_file_order, quoted
 from deploy.services import process
 
 NAME = "Procfile"
@@ -29,7 +29,11 @@ class Processes:
     commands: dict[str, str] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
     findings: Findings = field(default_factory=lambda: Findings(NAME, {}))
-    """Collects warnings about commands; knows the line of each service."""
+    """Collects what is said about commands; knows the line of each service."""
+
+    def all_problems(self) -> list[Problem]:
+        """Return what is wrong with the file and with its commands, in its order."""
+        return in_file_order([*self.problems, *self.findings.errors])
 
 
 def read_beside(app_toml: Path) -> Processes:

@@ -39,6 +39,15 @@ TOO_DEEP = ("is nested more than 32 deep", "an app.toml never needs more than 6 
 FAR_TOO_LARGE = ("is too large", "write a whole number from 0 to 2147483647")
 OVERLONG_PATH = ("is longer than 4095 bytes", 'write mount_path = "/data"')
 
+LONGEST = 131071
+"""Bytes that Linux passes on in one argument, without the final NUL."""
+
+
+def too_long(has: str) -> tuple[str, str]:
+    elsewhere = "put what is large into a file of the image, or on a disk"
+    return f"has {has}, more than the {LONGEST} that Linux can pass on", elsewhere
+
+
 UNSHOWABLE = {
     "a control character": (
         'name = "a\x02b"',
@@ -60,6 +69,26 @@ UNSHOWABLE = {
         f'name = "shop"\n[[services.db.disks]]\nname = "a"\nmount_path = "/{"d" * 4095}"',
         problem(4, 1, "services.db.disks[0].mount_path", *OVERLONG_PATH),
     ),
+    "a command with which Linux starts no program": (
+        f'name = "shop"\n[services.db]\ncommand = "é{"x" * (LONGEST - 1)}"',
+        problem(3, 1, "services.db.command", *too_long(f"{LONGEST + 1} bytes")),
+    ),
+    "a command that is too long once it has an address": (
+        f'name = "shop"\n[services.db-reader]\ncommand = "db-reader.app.miren {"x" * 131_050}"',
+        problem(3, 1, "services.db-reader.command", *too_long("131074 bytes")),
+    ),
+    "a post_import command as long": (
+        f'post_import = "{"x" * (LONGEST + 1)}"\nname = "shop"',
+        problem(1, 1, "post_import", *too_long(f"{LONGEST + 1} bytes")),
+    ),
+    "a variable with which Linux starts no program": (
+        f'name = "shop"\n[[env]]\nkey = "CERTS"\nvalue = "{"x" * (LONGEST - 5)}"',
+        problem(4, 1, "env[0].value", *too_long(f"with its key {LONGEST + 1} bytes")),
+    ),
+    "one of a service as long": (
+        f'name = "shop"\n[[services.a.env]]\nkey = "K"\nvalue = "{"x" * LONGEST}"',
+        problem(4, 1, "services.a.env[0].value", *too_long(f"with its key {LONGEST + 2} bytes")),
+    ),
     "thousands of dots": ("a." * 40_000 + "a = 1", problem(1, 1, "", *TOO_DEEP)),
     "thousands of brackets": (
         'name = "shop"\ninclude = ' + "[" * 40_000,
@@ -79,6 +108,17 @@ def test_what_would_not_show_in_the_table_is_refused(content: str, expected: Pro
     with pytest.raises(AppTomlError) as refusal:
         parse(content)
     assert refusal.value.problems == (expected,)
+
+
+def test_what_linux_can_just_pass_on_is_right() -> None:
+    command, value = "x" * LONGEST, "x" * (LONGEST - len("K="))
+    config = parse(
+        f'name = "shop"\n[services.a]\ncommand = "{command}"\n'
+        f'[[services.a.env]]\nkey = "K"\nvalue = "{value}"'
+    )
+    [service] = config.services
+    assert service.command == command
+    assert config.environment(service) == {"K": value}
 
 
 def test_a_problem_carries_its_parts() -> None:

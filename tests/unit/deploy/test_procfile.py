@@ -102,6 +102,17 @@ def test_a_procfile_that_cannot_be_read_is_refused(app: Path) -> None:
     assert str(refusal.value) == f"{app}/Procfile: {reason}; {REPAIR}"
 
 
+def test_a_command_that_is_too_long_is_told_where_it_stands(app: Path) -> None:
+    with pytest.raises(AppTomlError) as refusal:
+        parsed(app, f"job: {'x' * 131_072}\nweb\n")
+    elsewhere = "put what is large into a file of the image, or on a disk"
+    too_long = f"has 131072 bytes, more than the 131071 that Linux can pass on; {elsewhere}"
+    assert str(refusal.value).splitlines() == [
+        f"{app}/Procfile:1:1: job: {too_long}",
+        f"{app}/Procfile:2:1: is no `name: command`; write for example web: npm start",
+    ]
+
+
 def test_a_host_of_no_service_is_warned_about_where_it_stands(app: Path) -> None:
     app_toml = 'name = "shop"\n[services.web]\nport = 80\n'
     config = parsed(app, "# all\nweb: a\njob: curl bd.app.miren\n", app_toml)

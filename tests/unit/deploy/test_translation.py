@@ -239,17 +239,16 @@ def test_an_environment_too_large_for_a_secret_is_told() -> None:
         made(any_app.as_toml({"services": {"a": {"env": env}}}))
 
 
-def test_a_variable_with_which_linux_starts_no_program_is_told() -> None:
-    def app(bytes_of_value: int) -> str:
-        env = [{"key": "CERTS", "value": "é" + "x" * (bytes_of_value - 2)}]
-        return any_app.as_toml({"services": {"a": {"env": env}}})
+def test_a_given_variable_with_which_linux_starts_no_program_is_told() -> None:
+    def given(bytes_of_value: int) -> Options:
+        return Options(image="i", environment={"CERTS": "é" + "x" * (bytes_of_value - 2)})
 
     longest = 128 * 1024 - len("CERTS=") - len("\0")
-    assert variables(app(longest))["CERTS"]
+    assert variables("[services.a]", options=given(longest))["CERTS"]
     with pytest.raises(
         ValueError, match="service a has 131072 bytes, more than the 131071"
     ) as told:
-        made(app(longest + 1))
+        made("[services.a]", options=given(longest + 1))
     assert str(told.value).startswith("CERTS in the environment of")
 
 
