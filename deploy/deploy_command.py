@@ -13,6 +13,26 @@ _DEPLOY_EPILOG = """\
 examples:
   kubectl miren deploy --image registry.example/shop:7
   kubectl miren deploy shop/ --image shop:8 --dry-run
+  kubectl miren deploy --image shop:8 -o json | jq -r '.services[].address'
+
+-o json prints one object, also when the app does not run; what happens meanwhile and warnings stay
+on standard error:
+  app        the app's name
+  namespace  where it is
+  running    true or false
+  error      why it does not run; null when it does
+  services   a list in the order of their names, each an object:
+    name             as in app.toml
+    address          its host name in the cluster, with its port if it has one
+    ready            true or false
+    ready_instances  how many of its instances are ready
+    reason           what keeps it from being ready; null when it is, or was not looked at
+    log              the last lines of what failed
+  disks      a list, each an object:
+    name      as in app.toml
+    provider  miren or local
+    volume    what its PersistentVolume and its claim are called
+    services  the names of those that mount it
 
 exit status: 0 the app runs (or would change so), 1 it does not, 2 the app.toml or the command line
 is wrong."""
@@ -35,8 +55,16 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     deploy.set_defaults(command=_deploy)
     app_argument.add_to(deploy)
     app_options.add_to(deploy, _NAMESPACE)
-    deploy.add_argument(
+    result = deploy.add_mutually_exclusive_group()
+    result.add_argument(
         "--dry-run", action="store_true", help="print what would change, and change nothing"
+    )
+    result.add_argument(
+        "-o",
+        "--output",
+        choices=["text", "json"],
+        default="text",
+        help="the format of the result (default: %(default)s)",
     )
     undeploy = commands.add_parser(
         "undeploy",

@@ -27,6 +27,8 @@ class Deployer:
         """Args: cluster: where to; view: shows what happens."""
         self._cluster = cluster
         self._view = view
+        self.seen: Sequence[Progress] = ()
+        """How far each service was when `deploy` looked last; nothing before it does."""
 
     def deploy(self, config: AppConfig, options: Options, within: float) -> None:
         """Apply an app, remove what it does not have any more, wait until it runs.
@@ -93,7 +95,7 @@ class Deployer:
     def _wait(self, config: AppConfig, deadline: float) -> None:
         steady = _Steady()
         while True:
-            found = [*self._progress(config)]
+            self.seen = found = [*self._progress(config)]
             self._view.show({one.service: one.doing for one in found})
             if all(one.is_ready and steady.is_so(one) for one in found):
                 return

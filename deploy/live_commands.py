@@ -8,10 +8,13 @@ from csi.kubernetes_api import Conflict, KubernetesApi
 from deploy import console, given_app, undeployer
 from deploy.app_cluster import AppCluster
 from deploy.deploy_failed import DeployFailed
+from deploy.deploy_result import DeployResult
 from deploy.deployer import Deployer
 from deploy.live_view import LiveView
 from deploy.model import AppConfig
-from deploy.service_names import service_name
+from deploy.options import Options
+
+_FAILURES = (DeployFailed, DiskError, Conflict)
 
 
 def deploy(arguments: argparse.Namespace) -> int:
@@ -23,17 +26,36 @@ def deploy(arguments: argparse.Namespace) -> int:
         console.say(f"kubectl-miren: {error}")
         return 2
 
-    def do() -> int:
-        cluster = AppCluster(KubernetesApi(arguments.context), options.namespace)
-        deployer = Deployer(cluster, LiveView())
-        if arguments.dry_run:
-            changes = [*deployer.differences(config, options)]
-            text = "".join(f"{line}\n" for line in changes)
-            return console.write(text or f"{config.name} is up to date\n", "the changes")
-        deployer.deploy(config, options, arguments.timeout)
-        return console.write(_summary(config, options.namespace), "the addresses")
+    if arguments.dry_run:
+        return _guarded(lambda: _dry_run(arguments, config, options))
+    return _guarded(lambda: _deploy(arguments, config, options))
 
-    return _guarded(do)
+
+def _dry_run(arguments: argparse.Namespace, config: AppConfig, options: Options) -> int:
+    deployer = _deployer(arguments, options)
+    text = "".join(f"{line}\n" for line in deployer.differences(config, options))
+    return console.write(text or f"{config.name} is up to date\n", "the changes")
+
+
+def _deploy(arguments: argparse.Namespace, config: AppConfig, options: Options) -> int:
+    is_json = arguments.output == "json"
+    deployer: Deployer | None = None
+    try:
+        deployer = _deployer(arguments, options)
+        deployer.deploy(config, options, arguments.timeout)
+    except _FAILURES as error:
+        if is_json:
+            seen = deployer.seen if deployer else ()
+            failed = DeployResult(config, options.namespace, seen, str(error))
+            console.write(failed.as_json(), "the result")
+        raise
+    result = DeployResult(config, options.namespace, deployer.seen)
+    return console.write(result.as_json() if is_json else result.as_text(), "the result")
+
+
+def _deployer(arguments: argparse.Namespace, options: Options) -> Deployer:
+    cluster = AppCluster(KubernetesApi(arguments.context), options.namespace)
+    return Deployer(cluster, LiveView())
 
 
 def undeploy(arguments: argparse.Namespace) -> int:
@@ -57,17 +79,6 @@ def undeploy(arguments: argparse.Namespace) -> int:
 def _guarded(do: Callable[[], int]) -> int:
     try:
         return do()
-    except (DeployFailed, DiskError, Conflict) as error:
+    except _FAILURES as error:
         console.say(f"kubectl-miren: {error}")
     return 1
-
-
-def _summary(config: AppConfig, namespace: str) -> str:
-    rows = []
-    for service in config.services:
-        address = f"{service_name(config.name, service.name)}.{namespace}.svc"
-        rows.append((service.name, f"{address}:{service.port}" if service.port else address))
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{config.name} runs in namespace {namespace}:"]
-    lines += [f"  {name:{width}}  {address}" for name, address in rows]
-    return "".join(f"{line}\n" for line in lines)

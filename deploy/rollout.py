@@ -1,7 +1,7 @@
 """How far each service of an app is, from its Deployment, its pods and the warnings about them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csi.kubernetes_api import Object
 from deploy import labels
@@ -43,6 +43,7 @@ class Progress:
     """The last lines of what failed."""
     restarts: int = 0
     """How often its containers have ended and were started again."""
+    ready_instances: int = 0
 
 
 def progress(cluster: AppCluster, app: str, service: str, deployment: Object) -> Progress:
@@ -56,16 +57,20 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     if is_available and old <= 0:
         restarts = sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod))
         doing = f"ready, {_instances(ready)}"
-        return Progress(service, is_ready=True, doing=doing, restarts=restarts)
+        return Progress(
+            service, is_ready=True, doing=doing, restarts=restarts, ready_instances=ready
+        )
     if not is_available and (failed := _first_failure(cluster, service, pods)):
-        return failed
+        return replace(failed, ready_instances=ready)
     late = _is_late(deployment)
     doing = _doing(cluster, pods) or ("ending the old instance" if old > 0 else "waiting")
     if wanted > 1:
         doing += f" ({ready} of {wanted} ready)"
     failure = f"{doing}, for longer than its time limit" if late else ""
     log = _log(cluster, pods[0]) if late and pods else ()
-    return Progress(service, is_ready=False, doing=doing, failure=failure, log=log)
+    return Progress(
+        service, is_ready=False, doing=doing, failure=failure, log=log, ready_instances=ready
+    )
 
 
 def job_progress(cluster: AppCluster, job: Object) -> Progress:
