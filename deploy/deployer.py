@@ -11,6 +11,7 @@ from deploy.difference import difference
 from deploy.live_view import LiveView
 from deploy.model import AppConfig
 from deploy.options import Options
+from deploy.patience import Patience
 from deploy.rollout import Progress, job_progress, progress
 from deploy.service_names import service_name
 
@@ -89,17 +90,18 @@ class Deployer:
             if found.failure:
                 # The next deployment of the same image runs it again.
                 self._cluster.remove({"kind": "Job", **live})
-            self._check([found], deadline)
+            self._check([found], [], deadline)
             time.sleep(_LOOK_EVERY)
 
     def _wait(self, config: AppConfig, deadline: float) -> None:
-        steady = _Steady()
+        steady, patience = _Steady(), Patience()
         while True:
             self.seen = found = [*self._progress(config)]
-            self._view.show({one.service: one.doing for one in found})
+            patience.look(found)
+            self._view.show({one.service: _doing(one, patience.waits_for(one)) for one in found})
             if all(one.is_ready and steady.is_so(one) for one in found):
                 return
-            self._check(found, deadline)
+            self._check(found, patience.given_up(), deadline)
             time.sleep(_LOOK_EVERY)
 
     def _progress(self, config: AppConfig) -> Iterator[Progress]:
@@ -110,13 +112,17 @@ class Deployer:
                 raise DeployFailed(f"{service.name}: its Deployment {name} was deleted meanwhile")
             yield progress(self._cluster, config.name, service.name, live)
 
-    def _check(self, found: Sequence[Progress], deadline: float) -> None:
-        for one in found:
-            if one.failure:
-                raise DeployFailed(_told(one, one.failure))
-        if time.monotonic() > deadline:
-            late = next(one for one in found if not one.is_ready)
-            raise DeployFailed(_told(late, f"not ready in time: {late.doing}"))
+    def _check(
+        self, found: Sequence[Progress], given_up: Sequence[Progress], deadline: float
+    ) -> None:
+        """Raise DeployFailed, which tells of every service that does not run."""
+        failed = [_told(one, one.failure) for one in found if one.failure]
+        failed = failed or [_told(one, one.ended) for one in given_up]
+        if not failed and time.monotonic() > deadline:
+            late = [one for one in found if not one.is_ready] or found
+            failed = [_told(one, f"not ready in time: {one.doing}") for one in late]
+        if failed:
+            raise DeployFailed("\n".join(failed))
 
     def _say_kept(self, chosen: Plan) -> None:
         for claim in chosen.kept:
@@ -130,16 +136,22 @@ class _Steady:
     """Whether what has crashed before runs for a while: its node sees it end late if it is slow."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str, int], float] = {}
+        self._since: dict[tuple[str, Sequence[int]], float] = {}
 
     def is_so(self, found: Progress) -> bool:
         """Tell it of a service that is ready now."""
         since = self._since.setdefault((found.service, found.restarts), time.monotonic())
-        return found.restarts == 0 or time.monotonic() - since >= _STEADY
+        return not any(found.restarts) or time.monotonic() - since >= _STEADY
 
 
 def _of_kind(manifests: Sequence[Object], kind: str) -> Iterator[Object]:
     return (manifest for manifest in manifests if manifest["kind"] == kind)
+
+
+def _doing(found: Progress, waits_for: Sequence[str]) -> str:
+    if not waits_for:
+        return found.doing
+    return f"{found.doing}; it may wait for {' and '.join(waits_for)}"
 
 
 def _told(found: Progress, why: str) -> str:

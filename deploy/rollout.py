@@ -12,8 +12,6 @@ _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "pod-template-hash"
 
 _LOG_LINES = 10
-_CRASHES = 3
-"""After so many ends of its container an instance will not start by waiting."""
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
 _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 # Of all warnings about a pod on its node, those that say why it does not start.
@@ -41,8 +39,12 @@ class Progress:
     """Why it will not get there; empty while it may."""
     log: Sequence[str] = ()
     """The last lines of what failed."""
-    restarts: int = 0
-    """How often its containers have ended and were started again."""
+    restarts: Sequence[int] = ()
+    """How often the container of each instance has ended and was started again."""
+    ended: str = ""
+    """How, if it was."""
+    is_probed: bool = False
+    """Whether ready means that it answers: of one without a port nobody sees that."""
     ready_instances: int = 0
 
 
@@ -55,10 +57,13 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     old = status.get("replicas", 0) - updated
     pods = _current_pods(cluster, app, service, deployment)
     if is_available and old <= 0:
-        restarts = sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod))
-        doing = f"ready, {_instances(ready)}"
         return Progress(
-            service, is_ready=True, doing=doing, restarts=restarts, ready_instances=ready
+            service,
+            is_ready=True,
+            doing=f"ready, {_instances(ready)}",
+            restarts=_restarts(pods),
+            is_probed="readinessProbe" in deployment["spec"]["template"]["spec"]["containers"][0],
+            ready_instances=ready,
         )
     if not is_available and (failed := _first_failure(cluster, service, pods)):
         return replace(failed, ready_instances=ready)
@@ -67,10 +72,14 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     if wanted > 1:
         doing += f" ({ready} of {wanted} ready)"
     failure = f"{doing}, for longer than its time limit" if late else ""
-    log = _log(cluster, pods[0]) if late and pods else ()
-    return Progress(
-        service, is_ready=False, doing=doing, failure=failure, log=log, ready_instances=ready
-    )
+    told = Progress(service, is_ready=False, doing=doing, failure=failure, ready_instances=ready)
+    worst = max(pods, key=_ends, default=None)
+    if worst and not is_available and (ends := _ends(worst)):
+        end = next(filter(None, map(_exit, _containers(worst))), "")
+        ended = f"its container has ended {_times(ends)}{end}"
+        restarts, log = _restarts(pods), _log(cluster, worst)
+        return replace(told, restarts=restarts, ended=ended, log=log)
+    return replace(told, log=_log(cluster, pods[0])) if late and pods else told
 
 
 def job_progress(cluster: AppCluster, job: Object) -> Progress:
@@ -135,13 +144,19 @@ def _failure(cluster: AppCluster, service: str, pod: Object) -> Progress | None:
             why = f"its image {status['image']} cannot be pulled: {message}"
         elif reason in _NOT_CREATED:
             why = f"its container cannot be started: {message}"
-        elif status.get("restartCount", 0) >= _CRASHES:
-            why = f"its container has ended {status['restartCount']} times{_exit(status)}"
         else:
             continue
         log = _log(cluster, pod)
         return Progress(service, is_ready=False, doing="failed", failure=why, log=log)
     return None
+
+
+def _restarts(pods: Iterable[Object]) -> Sequence[int]:
+    return tuple(map(_ends, pods))
+
+
+def _ends(pod: Object) -> int:
+    return sum(status.get("restartCount", 0) for status in _containers(pod))
 
 
 def _exit(status: Object) -> str:
@@ -196,6 +211,10 @@ def _log(cluster: AppCluster, pod: Object) -> Sequence[str]:
     previous = restarted and not running
     found = cluster.log(name, container, lines=_LOG_LINES, previous=previous)
     return found or cluster.log(name, container, lines=_LOG_LINES)
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _instances(number: int) -> str:
