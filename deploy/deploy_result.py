@@ -49,12 +49,13 @@ class DeployResult:
     def _service(self, service: Service, seen: Mapping[str, Progress]) -> dict[str, Any]:
         found = seen.get(service.name)
         is_ready = found is not None and found.is_ready
+        reason = found.failure or found.ended or found.doing if found else None
         return {
             "name": service.name,
             "address": self._address(service),
             "ready": is_ready,
             "ready_instances": found.ready_instances if found else 0,
-            "reason": None if is_ready or not found else found.failure or found.doing,
+            "reason": None if is_ready else reason,
             "log": [*found.log] if found else [],
         }
 
