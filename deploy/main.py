@@ -17,7 +17,7 @@ _DESCRIPTION = "Bring Miren apps, described in app.toml, to Kubernetes."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -28,13 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kubectl-miren", description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"kubectl-miren {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    made = argparse.ArgumentParser(prog="kubectl-miren", description=_DESCRIPTION)
+    made.add_argument("--version", action="version", version=f"kubectl-miren {__version__}")
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in _COMMANDS:
         module.add_to(commands)
-    return parser
+    return made
 
 
 if __name__ == "__main__":
