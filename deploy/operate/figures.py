@@ -32,6 +32,8 @@ class Figures:
     """What all nodes together have told."""
 
     pools: tuple[PoolFigures, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each disk has: its PersistentVolume may lag behind."""
     used: Mapping[str, int] = field(default_factory=dict)
     """Bytes that the pool keeps for each disk."""
     nodes: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Figures:
 def read(driver: Driver) -> Figures:
     """Ask all node plugins; raises Unavailable when the API server does not answer."""
     pools: list[PoolFigures] = []
+    sizes: dict[str, int] = {}
     used: dict[str, int] = {}
     nodes: dict[str, str] = {}
     problems: dict[str, tuple[str, ...]] = {}
@@ -65,13 +68,15 @@ def read(driver: Driver) -> Figures:
             continue
         pools.append(_pool(node, samples))
         for name, labels, value in samples:
-            if name == "disk_used_bytes":
+            if name == "disk_size_bytes":
+                sizes[labels["disk"]] = int(value)
+            elif name == "disk_used_bytes":
                 used[labels["disk"]] = int(value)
                 nodes[labels["disk"]] = node
             elif name == "disk_problem":
                 disk = labels["disk"]
                 problems[disk] = (*problems.get(disk, ()), labels["reason"])
-    return Figures(tuple(pools), used, nodes, problems, tuple(silent))
+    return Figures(tuple(pools), sizes, used, nodes, problems, tuple(silent))
 
 
 _Sample = tuple[str, Mapping[str, str], float]

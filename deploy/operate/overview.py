@@ -88,7 +88,7 @@ def _facts(
         yield DiskFacts(
             name=volume.disk,
             volume=volume.name,
-            size=volume.capacity,
+            size=figures.sizes.get(volume.disk, volume.capacity),
             used=figures.used.get(volume.disk),
             filesystem="block" if mode == "Block" else volume.wish.get(FILESYSTEM, ""),
             state=_state(volume, lease, figures),

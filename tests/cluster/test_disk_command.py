@@ -1,5 +1,7 @@
 """`kubectl miren disk` as an operator uses it, beside apps that use the disks."""
 
+import json
+import re
 import sys
 import uuid
 from pathlib import Path
@@ -38,9 +40,15 @@ class Operator:
         """The names of all PersistentVolumes."""
         return {one["metadata"]["name"] for one in self._kubernetes.get("pv")["items"]}
 
-    def _run(self, *words: str) -> tuple[int, str, str]:
+    def pool(self, *words: str) -> str:
+        """kubectl miren pool."""
+        status, output, errors = self._run(*words, command="pool")
+        assert (status, errors) == (0, "")
+        return output
+
+    def _run(self, *words: str, command: str = "disk") -> tuple[int, str, str]:
         program = str(Path(sys.executable).with_name("kubectl-miren"))
-        done = self._kubernetes.run(program, "disk", *words, within=200)
+        done = self._kubernetes.run(program, command, *words, within=200)
         return done.returncode, done.stdout, done.stderr
 
 
@@ -55,53 +63,80 @@ def name() -> str:
     return f"shop-{uuid.uuid4().hex[:6]}x"
 
 
-def use(apps: Apps, disk: str, command: str) -> str:
-    """Claim a disk by its name, have a pod of that name with it, and run something there."""
-    apps.apply(claim(disk, volume=disk), pod(disk, {"/data": disk}))
-    apps.ready(disk, within=90)
-    return apps.run(disk, command)
+@pytest.fixture
+def disk(operator: Operator, apps: Apps, name: str) -> str:
+    """A disk that was just made, in a pod of its name."""
+    made = operator.does("create", name, "--size", "64Mi", "--created-by", "ops")
+    assert made == f'disk "{name}" (64 MiB, ext4, on node-1; PersistentVolume {name}) created\n'
+    assert name in operator.volumes()
+    apps.apply(claim(name, volume=name), pod(name, {"/data": name}))
+    apps.ready(name, within=90)
+    return name
 
 
-def stop(apps: Apps, disk: str) -> None:
+def test_a_disk_in_use_is_shown_and_left_alone(
+    operator: Operator, apps: Apps, driver: Driver, disk: str
+) -> None:
+    apps.run(disk, "head -c 8000000 /dev/urandom >/data/log; sync")
+    operator.does("snapshot", "create", disk, f"{disk}-first")
+    pod = f"{apps.namespace}/{disk}"
+
+    def row() -> list[str]:
+        rows = operator.does("list").splitlines()
+        (found,) = (line for line in rows if line.startswith(f"{disk} "))
+        return re.split(r" {2,}", found)
+
+    wait_until(lambda: row()[2] != "-", "the node tells how full the disk is", within=30)
+    assert row()[1:8] == ["64 MiB", row()[2], "ext4", "attached", pod, pod, "node-1"]
+    facts = json.loads(operator.does("status", disk, "-o", "json"))
+    assert 8_000_000 < facts["usedBytes"] < 64 << 20
+    assert (facts["state"], facts["createdBy"], facts["problems"]) == ("attached", "ops", [])
+    assert facts["lease"]["holder"] == pod
+    assert [one["name"] for one in facts["snapshots"]] == [f"{disk}-first"]
+    mount = {"disk": disk, "node": "node-1", "pod": pod, "container": "main", "path": "/data"}
+    assert facts["mounts"] == [{**mount, "readOnly": False}]
+    told = operator.does("status", "-i", disk)
+    for words in ("state        attached", f"holder       {pod} on node-1", f"{disk}-first"):
+        assert words in told
+    assert pod in operator.does("mounts", disk)
+
+    assert "exists already" in operator.fails("create", "-n", disk)
+    taken = operator.fails("delete", disk, "--yes")
+    assert f"claimed by {pod}" in taken
+    assert f"kubectl delete pvc -n {apps.namespace} {disk}" in taken
+    assert f"held by pod {pod}, which exists" in operator.fails("lease", "release", disk)
+    assert "held by" in operator.fails("lease-delete", "-i", disk, "--force")
+    assert driver.holder(disk) == pod
+
+
+def test_a_disk_in_use_grows_at_once_and_is_deleted_when_it_is_free(
+    operator: Operator, apps: Apps, driver: Driver, disk: str
+) -> None:
+    room = "df -Pk /data | tail -1 | awk '{print $2}'"
+    before = int(apps.run(disk, room))
+    assert operator.does("resize", disk, "256Mi") == f'disk "{disk}" has 256 MiB\n'
+    assert int(apps.run(disk, room)) > 3 * before
+    wait_until(lambda: "256 MiB" in operator.does("status", disk), "it is shown so", within=20)
+    assert "never shrinks" in operator.fails("resize", disk, "64Mi", status=2)
+
     apps.delete("pod", disk)
     apps.delete("pvc", disk)
+    wait_until(lambda: driver.state(disk) == "released", "the lease is released", within=60)
+    assert operator.does("lease", "release", disk) == f'disk "{disk}" is not held by anybody\n'
+    # As it is when no controller was there to see the pod go.
+    gone = '{"spec": {"holderIdentity": "nowhere/gone"}}'
+    driver.kubectl("patch", "lease", disk, "--type=merge", "-p", gone)
+    assert "held by nowhere/gone" in operator.fails("delete", disk, "--yes")
+    assert "--force" in operator.fails("lease", "delete", disk)
+    assert "nowhere/gone had it" in operator.does("lease-release", "-i", disk)
+    assert driver.holder(disk) == ""
 
-
-def test_a_disk_lives_from_create_to_delete(
-    operator: Operator, apps: Apps, driver: Driver, name: str
-) -> None:
-    made = operator.does("create", name, "--size", "64Mi", "--created-by", "ops")
-    assert made == (f'disk "{name}" (64 MiB, ext4, on node-1; PersistentVolume {name}) created\n')
-    assert name in operator.volumes()
-    assert "exists already" in operator.fails("create", "-n", name)
-
-    use(apps, name, "echo hello >/data/log; sync")
-    taken = operator.fails("delete", name, "--yes")
-    assert f"claimed by {apps.namespace}/{name}" in taken
-    assert f"kubectl delete pvc -n {apps.namespace} {name}" in taken
-    held = operator.fails("lease", "release", name)
-    assert f"held by pod {apps.namespace}/{name}, which exists" in held
-    assert "held by" in operator.fails("lease-delete", "-i", name, "--force")
-    assert driver.holder(name) == f"{apps.namespace}/{name}"
-
-    stop(apps, name)
-    wait_until(lambda: driver.state(name) == "released", "the lease is released", within=60)
-    assert operator.does("lease", "release", name) == f'disk "{name}" is not held by anybody\n'
-    assert "--yes" in operator.fails("delete", name, status=2)
-    assert operator.does("delete", "-i", name, "--yes") == f'disk "{name}" deleted\n'
-    assert name not in operator.volumes()
-    assert "does not exist" in operator.fails("delete", name, "--yes")
-
-
-def test_a_disk_in_use_grows_at_once(operator: Operator, apps: Apps, name: str) -> None:
-    operator.does("create", name, "-s", "64Mi")
-    before = int(use(apps, name, "df -k /data | tail -1 | awk '{print $2}'"))
-
-    assert operator.does("resize", name, "256Mi") == f'disk "{name}" has 256 MiB\n'
-
-    after = int(apps.run(name, "df -k /data | tail -1 | awk '{print $2}'"))
-    assert after > 3 * before
-    assert "never shrinks" in operator.fails("resize", name, "64Mi", status=2)
+    assert "--yes" in operator.fails("delete", disk, status=2)
+    assert operator.does("delete", "-i", disk, "--yes") == f'disk "{disk}" deleted\n'
+    assert disk not in operator.volumes()
+    assert "does not exist" in operator.fails("delete", disk, "--yes")
+    with pytest.raises(KubectlError, match="NotFound"):
+        driver.lease(disk)
 
 
 def test_a_claim_of_an_ordinary_manifest_grows_by_its_claim(operator: Operator, apps: Apps) -> None:
@@ -115,45 +150,33 @@ def test_a_claim_of_an_ordinary_manifest_grows_by_its_claim(operator: Operator, 
     assert apps.get("pvc", "notes")["spec"]["resources"]["requests"]["storage"] == str(128 << 20)
 
 
-def test_copies_have_what_the_disk_had(operator: Operator, apps: Apps, name: str) -> None:
-    first, clone, old = f"{name}-first", f"{name}-clone", f"{name}-old"
-    operator.does("create", name, "-s", "64Mi")
-    use(apps, name, "echo monday >/data/log; sync")
+def test_copies_have_what_the_disk_had(operator: Operator, apps: Apps, disk: str) -> None:
+    first, clone, old = f"{disk}-first", f"{disk}-clone", f"{disk}-old"
+    apps.run(disk, "echo monday >/data/log; sync")
 
-    assert f'of disk "{name}" cut at ' in operator.does("snapshot", "create", name, first)
-    assert "exists already" in operator.fails("snapshot", "create", name, first)
-    apps.run(name, "echo tuesday >>/data/log; sync")
-    assert f'a copy of disk "{name}"' in operator.does("clone", name, clone)
+    assert f'of disk "{disk}" cut at ' in operator.does("snapshot", "create", disk, first)
+    assert "exists already" in operator.fails("snapshot", "create", disk, first)
+    apps.run(disk, "echo tuesday >>/data/log; sync")
+    assert f'a copy of disk "{disk}"' in operator.does("clone", disk, clone)
     assert "created from snapshot" in operator.does("snapshot", "restore", first, "--as", old)
-    assert "exists already" in operator.fails("snapshot", "restore", first, "--as", name)
+    assert "exists already" in operator.fails("snapshot", "restore", first, "--as", disk)
 
-    listed = operator.does("snapshot", "list", name).splitlines()
-    assert listed[0].split() == ["NAME", "DISK", "SIZE", "CREATED"]
-    assert listed[1].split()[:4] == [first, name, "64", "MiB"]
-    assert operator.does("snapshot", "list", name, "-o", "name") == f"{first}\n"
+    listed = operator.does("snapshot", "list", disk).splitlines()
+    assert listed[0].split() == ["NAME", "DISK", "SIZE", "AGE"]
+    assert listed[1].split()[:4] == [first, disk, "64", "MiB"]
+    assert operator.does("snapshot", "list", disk, "-o", "name") == f"{first}\n"
     assert operator.does("snapshot", "delete", first, "--yes").endswith("deleted\n")
-    assert operator.does("snapshot", "list", name) == "no snapshots\n"
-    assert use(apps, clone, "cat /data/log") == "monday\ntuesday\n"
-    assert use(apps, old, "cat /data/log") == "monday\n"
+    assert operator.does("snapshot", "list", disk) == "no snapshots\n"
+    copies = {"/clone": clone, "/old": old}
+    apps.apply(*(claim(name, volume=name) for name in copies.values()), pod("reader", copies))
+    apps.ready("reader", within=90)
+    assert apps.run("reader", "cat /clone/log") == "monday\ntuesday\n"
+    assert apps.run("reader", "cat /old/log") == "monday\n"
 
 
-def test_a_lease_whose_holder_is_gone_is_released(
-    operator: Operator, apps: Apps, driver: Driver, name: str
-) -> None:
-    operator.does("create", name, "-s", "64Mi")
-    use(apps, name, "true")
-    stop(apps, name)
-    wait_until(lambda: driver.state(name) == "released", "the lease is released", within=60)
-    # As it is when a controller was not there to see the pod go.
-    driver.kubectl(
-        *("patch", "lease", name, "--type=merge"),
-        *("-p", '{"spec": {"holderIdentity": "nowhere/gone"}}'),
-    )
+def test_what_an_operator_sees_of_the_pool(operator: Operator) -> None:
+    (pool,) = json.loads(operator.pool("-o", "json"))
 
-    assert "--force" in operator.fails("lease", "delete", name)
-    assert "nowhere/gone had it" in operator.does("lease-release", "-i", name)
-
-    assert driver.holder(name) == ""
-    assert operator.does("lease", "delete", name) == f'the lease of disk "{name}" is deleted\n'
-    with pytest.raises(KubectlError, match="NotFound"):
-        driver.lease(name)
+    assert (pool["node"], pool["status"]) == ("node-1", "ok")
+    assert 0 < pool["usedBytes"] < pool["sizeBytes"]
+    assert operator.pool().splitlines()[1].startswith("node-1 ")

@@ -54,11 +54,12 @@ def facts(disks: DiskCluster, name: str, figures: Figures) -> DiskFacts:
 def test_what_is_known_of_a_disk_comes_from_its_volume_and_its_node(
     disks: DiskCluster, name: str
 ) -> None:
-    told = Figures(used={name: 4096}, nodes={name: "node-7"})
+    told = Figures(sizes={name: 128 << 20}, used={name: 4096}, nodes={name: "node-7"})
 
     found = facts(disks, name, told)
 
-    assert (found.size, found.used, found.filesystem) == (64 << 20, 4096, "xfs")
+    assert facts(disks, name, Figures()).size == 64 << 20
+    assert (found.size, found.used, found.filesystem) == (128 << 20, 4096, "xfs")
     assert (found.node, found.created_by, found.claim, found.holder) == ("node-7", "shop", "", "")
     assert found.state is DiskState.DETACHED
 
