@@ -11,6 +11,8 @@ import pytest
 
 from csi.opening import open_pool
 from tests.cluster.api_server import ApiServer, Cluster
+from tests.cluster.beside import OPTION as SECOND_CLUSTER
+from tests.cluster.plugin import SecondClusterPlugin
 from tests.lvm.plugin import LvmPlugin
 
 _MARKERS = (
@@ -18,6 +20,7 @@ _MARKERS = (
     "lvm_only: not for the loop-file pool",
     "lvm: needs a VM, or runs in one",
     "alone: runs when the VMs with real LVM are done",
+    "second: runs on a second cluster when others want one too",
 )
 
 
@@ -28,11 +31,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the suites of both pools here and on this one only"
         " (default: on loop files here and on real LVM in a VM)",
     )
+    parser.addoption(
+        SECOND_CLUSTER,
+        action="store_true",
+        help="run all tests of a cluster here, on one that is the second on this machine",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    if not config.getoption(SECOND_CLUSTER):
+        config.pluginmanager.register(SecondClusterPlugin())
     pool = config.getoption("--pool")
     if pool is None:
         config.pluginmanager.register(LvmPlugin())

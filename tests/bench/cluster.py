@@ -26,6 +26,7 @@ from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.snapshots import install_snapshots
 from tests.cluster.story import PASSING, storage_class
 from tests.cluster.waiting import wait_until
+from tests.lvm.vm import usable_cpus
 
 _ACCOUNT = f"system:serviceaccount:{NAMESPACE}:miren-csi-controller"
 _SETTLE = 20.0
@@ -55,7 +56,7 @@ def _image_size() -> None:
 
 @contextmanager
 def _cluster(folder: Path) -> Iterator["Bench"]:
-    with Cluster(folder / "cluster") as kubernetes:
+    with Cluster(folder / "cluster", usable_cpus()) as kubernetes:
         kubernetes.up(archives=[images.driver()])
         install_snapshots(kubernetes)
         (folder / "mine").mkdir()

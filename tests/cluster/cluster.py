@@ -26,8 +26,10 @@ class Cluster:
     All that it stores lies in `folder`; its logs stay there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cpus: Sequence[int]) -> None:
+        """Args: folder: a new one; cpus: those that its nodes have, one each, in turn."""
         self.folder = folder
+        self._cpus = cpus
         self.nodes: list[Node] = []
         self._archives: list[Path] = []
         self.network = Network()
@@ -151,7 +153,8 @@ class Cluster:
         user, groups = f"system:node:node-{number}", ["system:nodes"]
         kubeconfig = self._pki.kubeconfig(user, groups)
         folder = self.folder / f"node-{number}"
-        node = Node(folder, number, self.network, kubeconfig, images.usual())
+        cpu = self._cpus[(number - 1) % len(self._cpus)]
+        node = Node(folder, number, self.network, kubeconfig, images.usual(), cpu=cpu)
         self.nodes.append(node)
         node.boot(self._archives)
         return node

@@ -6,24 +6,38 @@ import pytest
 
 from tests.cluster import images
 from tests.cluster.apps import Apps, new_namespace
+from tests.cluster.beside import OPTION as SECOND_CLUSTER
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 from tests.cluster.snapshots import install_snapshots
+from tests.lvm.vm import usable_cpus
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A cluster beside the VMs with real LVM would have a fraction of a CPU for each node."""
+    """Say which tests want a cluster, and in what order."""
     for item in items:
-        if "kubernetes" in getattr(item, "fixturenames", ()):
+        # Beside the VMs with real LVM, each of its nodes would have a fraction of a CPU.
+        if _wants(item, "kubernetes"):
             item.add_marker("alone")
+    # What wants a cluster without the driver comes before that is installed.
+    items.sort(key=lambda item: _wants(item, "kubernetes", "driver"))
+
+
+def _wants(item: pytest.Item, *fixtures: str) -> bool:
+    return {*fixtures} <= {*getattr(item, "fixturenames", ())}
 
 
 @pytest.fixture(scope="session")
-def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def kubernetes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     """A cluster with one node. Tests leave it as they find it: nodes on, the API server up."""
-    with Cluster(tmp_path_factory.mktemp("kubernetes")) as cluster:
+    cpus = usable_cpus()
+    if not request.config.getoption(SECOND_CLUSTER):
+        cpus.reverse()
+    with Cluster(tmp_path_factory.mktemp("kubernetes"), cpus) as cluster:
         yield cluster.up()
 
 

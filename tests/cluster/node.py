@@ -12,7 +12,7 @@ from tests.cluster.network import GATEWAY, Network, node_address, pod_subnet
 from tests.cluster.node_disk import NodeDisks, link_or_copy
 from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
-from tests.lvm.vm import Outcome, Vm, make_image, usable_cpus
+from tests.lvm.vm import Outcome, Vm, make_image
 
 _INIT = Path(__file__).with_name("node-init")
 _MEMORY = "3G"
@@ -23,13 +23,21 @@ class Node:
     """A node from its first boot to `close`. Its disks survive power cuts."""
 
     def __init__(
-        self, folder: Path, number: int, network: Network, kubeconfig: Path, images: Sequence[Path]
+        self,
+        folder: Path,
+        number: int,
+        network: Network,
+        kubeconfig: Path,
+        images: Sequence[Path],
+        *,
+        cpu: int,
     ) -> None:
         """Args: folder: a new one, for all that is the node's; number: from 1, its own."""
         self.name = f"node-{number}"
         self.address = node_address(number)
         self._folder = folder
         self._number = number
+        self._cpu = cpu
         self._network = network
         self.share = folder / "share"
         """Its /run/share, where also the logs of kubelet and containerd are."""
@@ -52,13 +60,12 @@ class Node:
         self._boot_id.unlink(missing_ok=True)
         shutil.rmtree(self.share / "jobs", ignore_errors=True)
         (self.share / "jobs").mkdir()
-        cpus = usable_cpus()
         self._vm = Vm(
             self._folder,
             self._command(),
             disks=self._disks,
             memory=_MEMORY,
-            cpu=cpus[-self._number % len(cpus)],
+            cpu=self._cpu,
             tap=self._tap,
             starter=self._network.starter(),
         )

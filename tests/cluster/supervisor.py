@@ -21,7 +21,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.node import Node
 from tests.cluster.snapshots import install_snapshots
 from tests.cluster.waiting import wait_until
-from tests.lvm.vm import ROOT
+from tests.lvm.vm import ROOT, usable_cpus
 
 _START_WITHIN = 1800.0  # seconds: a first start may build images
 
@@ -149,7 +149,7 @@ def _door(folder: Path) -> Path:
 def _main(folder: Path, nodes: int, *, driver: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     (folder / "pid").write_text(str(os.getpid()))
-    with Cluster(folder) as cluster, socket.socket(socket.AF_UNIX) as door:
+    with Cluster(folder, usable_cpus()) as cluster, socket.socket(socket.AF_UNIX) as door:
         (folder / "network").write_text(cluster.network.path)
         cluster.up(nodes, [images.driver()] if driver else [])
         door.bind(str(_door(folder)))

@@ -17,6 +17,8 @@ from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.second
+
 SOON = 30.0
 GIB = 1 << 30
 

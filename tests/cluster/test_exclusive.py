@@ -13,6 +13,8 @@ from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.second
+
 SOON = 30.0
 """Seconds within which a pod that waits runs once the disk is free."""
 
@@ -24,6 +26,7 @@ import sys
 import grpc
 from google.protobuf import json_format
 from csi.stubs import csi_pb2, csi_pb2_grpc
+
 socket, service, calls = sys.argv[1:]
 with grpc.insecure_channel("unix://" + socket) as channel:
     stub = getattr(csi_pb2_grpc, service + "Stub")(channel)

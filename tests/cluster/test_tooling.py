@@ -13,7 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
-from tests.lvm.vm import VmError
+from tests.lvm.vm import VmError, usable_cpus
 
 _CLOCK = """
 apiVersion: v1
@@ -169,7 +169,7 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tar"
     broken.write_text("no image")
     folder = tmp_path / "failing"
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, usable_cpus())
     assert _processes_of(folder, cluster)
 
     with pytest.raises(VmError, match="node-1 has stopped"):

@@ -91,11 +91,7 @@ class LvmPlugin:
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         if not isinstance(item, LvmItem):
             return None
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._runs[_suite(item)].reports_of(item.test.nodeid):
-            report.nodeid, report.location = item.nodeid, item.location
-            item.ihook.pytest_runtest_logreport(report=report)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        self._runs[_suite(item)].hand_on(item, item.test.nodeid)
         return True
 
     def pytest_unconfigure(self) -> None:

@@ -49,7 +49,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     project = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "pyproject.toml", project)
     (project / "tests/contract").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "cluster", "lvm"):
+    for name in ("__init__.py", "conftest.py", "cluster", "elsewhere", "lvm"):
         subprocess.run(["cp", "-r", ROOT / "tests" / name, project / "tests"], check=True)
     (project / "tests/contract/test_probe.py").write_text(_PROBE)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/contract"]

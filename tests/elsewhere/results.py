@@ -1,6 +1,7 @@
-"""How results travel from the pytest inside a VM to the one outside: a file of JSON lines.
+"""How results travel from a pytest that runs elsewhere to the one that waits for them.
 
-`python -m pytest -p tests.lvm.results` writes them; LvmRun, outside, reads them as they come.
+`python -m pytest -p tests.elsewhere.results`, with the file's name in MIREN_TEST_RESULTS, writes
+JSON lines; ResultReader reads them as they come.
 """
 
 import json
@@ -11,12 +12,13 @@ from typing import TextIO, cast
 
 import pytest
 
-FILE = "results.jsonl"
+FILE = "MIREN_TEST_RESULTS"
+"""The environment variable that names the file."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Called by the pytest in the VM."""
-    results = Path("/run/share", FILE).open("a", encoding="utf-8")  # noqa: SIM115 - open to the end
+    """Called by the pytest elsewhere."""
+    results = Path(os.environ[FILE]).open("a", encoding="utf-8")  # noqa: SIM115 - open to the end
     config.pluginmanager.register(ResultWriter(config, results))
 
 
@@ -37,7 +39,7 @@ class ResultWriter:
     def _write(self, line: dict[str, object]) -> None:
         self._results.write(json.dumps(line, default=str) + "\n")
         self._results.flush()
-        os.fsync(self._results.fileno())  # else it stays in the VM's memory
+        os.fsync(self._results.fileno())  # else it may stay in a VM's memory
 
 
 class ResultReader:

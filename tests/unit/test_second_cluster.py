@@ -1,0 +1,135 @@
+"""Tests on the second cluster are pytest's own: counted, selected and shown like any others.
+
+The clusters of this probe are none: only where tests run is of interest here.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lvm.vm import ROOT
+
+_FIRST = """
+import os
+import pytest
+
+@pytest.fixture(scope="session")
+def kubernetes():
+    return os.getpid()
+
+def test_here(kubernetes, record_property):
+    record_property("summary", f"pid {kubernetes}")
+"""
+_SECOND = f"""{_FIRST}
+pytestmark = pytest.mark.second
+
+def test_that_fails(kubernetes):
+    print("seen inside")
+    assert not kubernetes, "told why"
+
+@pytest.mark.skip(reason="not today")
+def test_of_another_day(kubernetes):
+    raise AssertionError
+
+def test_without_a_cluster(record_property):
+    record_property("summary", f"pid {{os.getpid()}}")
+
+def test_that_ends_all(kubernetes):
+    os._exit(3)
+
+def test_after_the_end(kubernetes):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has this machinery, and the probe as its only tests."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "pyproject.toml", project)
+    (project / "tests").mkdir()
+    for name in ("__init__.py", "conftest.py", "cluster", "elsewhere", "lvm"):
+        subprocess.run(["cp", "-r", ROOT / "tests" / name, project / "tests"], check=True)
+    for test in (project / "tests").glob("*/test_*.py"):
+        test.unlink()
+    (project / "tests/cluster/test_first.py").write_text(_FIRST)
+    (project / "tests/cluster/test_second.py").write_text(_SECOND)
+    return project
+
+
+def run(project: Path, *words: str) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *words]
+    ended = subprocess.run(
+        command,
+        cwd=project,
+        env={**os.environ, "TMPDIR": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not ended.stderr
+    return ended.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def session(project: Path) -> list[str]:
+    """What pytest prints."""
+    return run(project)
+
+
+def _summaries(session: list[str]) -> dict[str, str]:
+    lines = (line.split(": ") for line in session if ": pid " in line)
+    return {name.rpartition("/")[2]: value for name, value in lines}
+
+
+def test_only_what_wants_the_second_cluster_runs_in_another_process(session: list[str]) -> None:
+    pids = _summaries(session)
+
+    assert pids["test_first.py::test_here"] != pids["test_second.py::test_here"]
+    assert pids["test_first.py::test_here"] == pids["test_second.py::test_without_a_cluster"]
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [
+        ("test_first.py::test_here", "PASSED"),
+        ("test_second.py::test_here", "PASSED"),
+        ("test_second.py::test_that_fails", "FAILED"),
+        ("test_second.py::test_of_another_day", "SKIPPED"),
+        ("test_second.py::test_that_ends_all", "FAILED"),
+        ("test_second.py::test_after_the_end", "FAILED"),
+    ],
+)
+def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -> None:
+    found = [line.split()[1] for line in session if line.startswith(f"tests/cluster/{test} ")]
+
+    assert found == [outcome]
+
+
+def test_the_summary_counts_all(session: list[str]) -> None:
+    assert "3 failed, 3 passed, 1 skipped" in session[-1]
+
+
+def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
+    assert "E       AssertionError: told why" in session
+    assert "seen inside" in session
+
+
+def test_a_pytest_that_dies_fails_the_rest_with_its_output_once(session: list[str]) -> None:
+    ends = [line for line in session if line.startswith("the pytest with the second cluster ended")]
+
+    assert [line.endswith("its output ended so:") for line in ends] == [True, False]
+
+
+def test_without_others_that_want_a_cluster_all_of_it_runs_here(project: Path) -> None:
+    words = ("tests/cluster/test_second.py", "-k", "here or without")
+
+    pids = _summaries(run(project, *words))
+
+    assert len(pids) == 2
+    assert len(set(pids.values())) == 1
