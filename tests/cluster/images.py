@@ -4,6 +4,7 @@ They carry the names under which the world knows them, so manifests need no chan
 The cache is MIREN_CSI_CACHE, by default ~/.cache/miren-csi, in its folder `images`.
 """
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from tests.cluster import driver_image
 from tests.cluster.image_archive import Recipe, write_archive
+from tests.cluster.image_builder import ImageBuilder, Source
 from tests.cluster.programs import go_program
+from tests.lvm.vm import ROOT
 
 SIDECARS: Mapping[str, str] = {
     "csi-provisioner": "v6.4.0",
@@ -24,6 +27,8 @@ SIDECARS: Mapping[str, str] = {
 BUSYBOX = "docker.io/library/busybox:1.35"
 """The image of the tests' own pods; in a manifest `busybox:1.35` will do."""
 DRIVER = driver_image.reference()
+POSTGRESQL = "docker.io/library/postgres:16"
+"""In an app.toml `postgres:16` will do. It is Debian's version, whatever that is."""
 PAUSE = "registry.k8s.io/pause:3.6"
 
 
@@ -71,15 +76,24 @@ def _archive(recipe: Recipe) -> Path:
     )
     name = recipe.reference.rpartition("/")[2].replace(":", "-")
     path = cache() / f"{name}-{hashlib.sha256(facts).hexdigest()[:16]}.tar"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_archive(recipe, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "archives.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            write_archive(recipe, path)
     return path
 
 
 def driver() -> Path:
     """The archive of the driver's image, built from the Dockerfile as it is now."""
-    return driver_image.DriverImage(cache()).archive()
+    return ImageBuilder(cache()).archive(driver_image.source())
+
+
+def postgresql() -> Path:
+    """The archive of a real PostgreSQL, made of Debian's packages."""
+    folder = Path(__file__).with_name("postgresql")
+    source = Source("postgresql", POSTGRESQL, folder, (str(folder.relative_to(ROOT)),))
+    return ImageBuilder(cache()).archive(source)
 
 
 def usual() -> list[Path]:
@@ -88,5 +102,5 @@ def usual() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for archive in (*usual(), driver()):
+    for archive in (*usual(), driver(), postgresql()):
         print(archive)

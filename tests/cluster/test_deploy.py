@@ -1,9 +1,6 @@
 """`kubectl miren deploy` as a developer uses it, from app.toml to a running app and back."""
 
 import base64
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,56 +8,14 @@ import pytest
 
 from tests.cluster.apps import Apps, new_namespace
 from tests.cluster.cluster import Cluster
+from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.waiting import wait_until
 
-IMAGE = "busybox:1.35"
+pytestmark = pytest.mark.second
+
 SLEEP = "trap exit TERM; sleep 1000000 & wait"
 WEB = "nc -ll -p $PORT -e cat"
-
-
-class Developer:
-    """Somebody with an app's folder and a kubeconfig."""
-
-    def __init__(self, kubernetes: Cluster, apps: Apps, folder: Path) -> None:
-        self._kubernetes = kubernetes
-        self.apps = apps
-        self.app = f"shop{uuid.uuid4().hex[:6]}"
-        self._file = folder / ".miren" / "app.toml"
-        self._file.parent.mkdir(parents=True)
-
-    def writes(self, *lines: str) -> None:
-        """Save this as app.toml."""
-        self._file.write_text("\n".join([f'name = "{self.app}"', *lines]))
-
-    def runs(self, *words: str, within: float = 150) -> "subprocess.CompletedProcess[str]":
-        """Run kubectl-miren in the app's namespace."""
-        program = str(Path(sys.executable).with_name("kubectl-miren"))
-        namespace = ("--namespace", self.apps.namespace)
-        return self._kubernetes.run(program, *words, *namespace, within=within)
-
-    def deploys(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Deploy the app, which has to work."""
-        done = self.runs("deploy", str(self._file), "--image", IMAGE, *words)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    def fails(self, *words: str) -> str:
-        """Deploy the app, which has to fail without a traceback; returns what is said."""
-        done = self.runs("deploy", str(self._file), "--image", IMAGE, *words)
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def in_pod(self, service: str, command: str) -> str:
-        """Run a shell command in the running pod of a service."""
-        deployment = f"deployment/{self.app}-{service}"
-        return self.apps.kubectl("exec", deployment, "--", "sh", "-c", command)
-
-    def names(self, kind: str) -> set[str]:
-        """The app's objects of a kind."""
-        found = self.apps.get(kind, "--selector", f"app.kubernetes.io/name={self.app}")["items"]
-        return {str(one["metadata"]["name"]) for one in found}
 
 
 @pytest.fixture
