@@ -12,8 +12,6 @@ from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 SLEEP = "trap exit TERM; sleep 1000000 & wait"
 WEB = "nc -ll -p $PORT -e cat"
 

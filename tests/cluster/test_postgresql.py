@@ -164,4 +164,6 @@ def test_no_acknowledged_row_is_ever_lost(
     client.finds_all()
     assert client.asks("SHOW work_mem;") == "4MB\n"
     client.close()
-    developer.in_pod("db", "pg_amcheck -h /var/run/postgresql -U postgres --install-missing")
+    developer.in_pod(
+        "db", "pg_amcheck -h /var/run/postgresql -U postgres --install-missing postgres"
+    )
