@@ -37,7 +37,7 @@ def clone(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Copy a disk."""
     cluster.disk(arguments.name)
     source = {"volume": {"volume_id": arguments.name}}
-    block = any(_is_block(cluster, one.name) for one in cluster.volumes(arguments.name))
+    block = any(map(cluster.is_block, cluster.volumes(arguments.name)))
     made = copy(cluster, arguments.new, source, arguments.size, block=block)
     return f'{made} created, a copy of disk "{arguments.name}"\n'
 
@@ -90,8 +90,3 @@ def _shown(cluster: DiskCluster, disk: Object, *, block: bool) -> str:
 def _is_coordinator(cluster: DiskCluster, node: str) -> bool:
     labels = cluster.api.get(f"/api/v1/nodes/{node}")["metadata"].get("labels") or {}
     return bool(labels.get(COORDINATOR_LABEL) == "true")
-
-
-def _is_block(cluster: DiskCluster, volume: str) -> bool:
-    spec = cluster.api.get(f"{VOLUMES}/{volume}")["spec"]
-    return bool(spec.get("volumeMode") == "Block")

@@ -28,20 +28,24 @@ def resize(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     cluster.driver.control(
         "ControllerExpandVolume", volume_id=name, capacity_range={"required_bytes": wanted}
     )
-    for volume in cluster.volumes(name):
-        _grow_filesystem(cluster, volume)
-    return f'disk "{name}" has {_size_of(cluster, name)}\n'
+    grown = [_grow_filesystem(cluster, volume) for volume in cluster.volumes(name)]
+    later = "" if all(grown) else "; its filesystem grows when it is mounted next"
+    return f'disk "{name}" has {_size_of(cluster, name)}{later}\n'
 
 
-def _grow_filesystem(cluster: DiskCluster, volume: Volume) -> None:
-    """Let a filesystem that is mounted grow now; any other does when it is mounted next.
+def _grow_filesystem(cluster: DiskCluster, volume: Volume) -> bool:
+    """Let a filesystem that is mounted grow now; tell whether none is left to grow later.
 
     Not by way of the claim: app.toml's claims ask for a nominal size, for ever.
     """
+    if cluster.is_block(volume):
+        return True
     lease = cluster.lease(volume.disk)
     pod = cluster.pod(lease.holder) if lease and lease.holder else None
     if lease and pod and not pod.is_over:
         cluster.driver.expand_on_node(volume.disk, volume.name, lease.node, pod.reference.uid)
+        return True
+    return False
 
 
 def _by_claim(cluster: DiskCluster, claim: VolumeClaim, arguments: argparse.Namespace) -> str:
