@@ -8,8 +8,6 @@ from controller.sizes import parse_quantity
 from csi.errors import InvalidRequest
 
 _DRIVER_NAMESPACE = "miren-system"
-_GIB = 1 << 30
-
 BASIC_FORMATS = ("table", "json", "yaml")
 FORMATS = ("table", "wide", "json", "yaml", "name")
 STATES = ("provisioning", "attached", "detached", "deleting", "error")
@@ -59,7 +57,11 @@ def size(text: str) -> int:
 
     Raises argparse.ArgumentTypeError.
     """
+    # More than nine digits are no size that anybody means, and too many for the driver.
+    written = f"{text}Gi" if re.fullmatch(r"\d{1,9}", text) else text
+    if re.fullmatch(r"\d+", written):
+        raise argparse.ArgumentTypeError(f'size "{text}" is too large: a number alone counts GiB')
     try:
-        return int(text) * _GIB if re.fullmatch(r"[1-9]\d{0,8}", text) else parse_quantity(text)
+        return parse_quantity(written)
     except InvalidRequest as error:
         raise argparse.ArgumentTypeError(str(error)) from None
