@@ -11,8 +11,8 @@ LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
-# A quarter of an hour of kills and upgrades, which make test-cluster runs: with them make test takes more than it should.
-LONG := test_bad_days.py test_postgresql.py test_upgrade.py
+# Half an hour of kills, upgrades and many apps, which make test-cluster runs: with them make test takes more than it should.
+LONG := test_bad_days.py test_golden_apps.py test_postgresql.py test_upgrade.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance
 
@@ -42,7 +42,7 @@ test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-s
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
 	@$(PYTEST) -m lvm
 
-test-cluster: .dev .filesystems .lvm .sanity .kube .cluster ## the driver in a real Kubernetes cluster, with bad days, a database and upgrades
+test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
 	@$(PYTEST) tests/cluster
 
 test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, asked of a real Prometheus
@@ -91,6 +91,9 @@ clean: ## removes .venv and what tools leave behind
 .prometheus:
 	@scripts/apt prometheus
 	@scripts/go-program kubectl >/dev/null
+.proxy:
+	@scripts/apt iptables
+	@scripts/go-program kube-proxy >/dev/null
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 

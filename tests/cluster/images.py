@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.cluster import driver_image
@@ -29,7 +29,9 @@ BUSYBOX = "docker.io/library/busybox:1.35"
 DRIVER = driver_image.reference()
 POSTGRESQL = "docker.io/library/postgres:16"
 """In an app.toml `postgres:16` will do. It is Debian's version, whatever that is."""
+STAND_IN = "registry.example/stand-in:1"
 PAUSE = "registry.k8s.io/pause:3.6"
+_BUSYBOX = Path("/bin/busybox")
 
 
 def cache() -> Path:
@@ -40,26 +42,46 @@ def cache() -> Path:
 
 def busybox() -> Path:
     """The archive of an image with a shell and all of busybox's commands."""
-    program = Path("/bin/busybox")
-    listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, check=True, text=True)
-    commands = sorted(set(listed.stdout.split()) - {"busybox"})
     return _archive(
         Recipe(
             BUSYBOX,
             entrypoint=(),
-            files={"/bin/busybox": program},
-            links={f"/bin/{command}": "busybox" for command in commands},
+            files={"/bin/busybox": _BUSYBOX},
+            links=_busybox_links(),
             folders=("/tmp", "/root"),
             texts={"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "/etc/group": "root:x:0:\n"},
         )
     )
 
 
+def _busybox_links() -> dict[str, str]:
+    listed = subprocess.run([_BUSYBOX, "--list"], stdout=subprocess.PIPE, check=True, text=True)
+    commands = sorted(set(listed.stdout.split()) - {"busybox"})
+    return {f"/bin/{command}": "busybox" for command in commands}
+
+
+def stand_in(programs: Iterable[str], texts: Mapping[str, str]) -> Path:
+    """The archive of an image whose programs, absolute paths, and shell are the script `stand-in`.
+
+    `texts` are what further files hold, by their paths.
+    """
+    script = "/bin/stand-in"
+    return _archive(
+        Recipe(
+            STAND_IN,
+            entrypoint=(script,),
+            files={"/bin/busybox": _BUSYBOX, script: Path(__file__).with_name("stand-in")},
+            links=_busybox_links() | dict.fromkeys(("/bin/sh", *programs), script),
+            folders=("/run", "/tmp"),
+            texts=texts,
+        )
+    )
+
+
 def pause() -> Path:
     """The archive of the image that holds a pod's namespaces."""
-    program = Path("/bin/busybox")
     sleep = ("/busybox", "sleep", "2147483647")
-    return _archive(Recipe(PAUSE, entrypoint=sleep, files={"/busybox": program}))
+    return _archive(Recipe(PAUSE, entrypoint=sleep, files={"/busybox": _BUSYBOX}))
 
 
 def sidecar(name: str) -> Path:
@@ -70,7 +92,11 @@ def sidecar(name: str) -> Path:
 
 
 def _archive(recipe: Recipe) -> Path:
-    sizes = {place: source.stat().st_size for place, source in recipe.files.items()}
+    # What this repository has is small, and changes without growing.
+    sizes = {
+        place: source.read_bytes() if source.is_relative_to(ROOT) else source.stat().st_size
+        for place, source in recipe.files.items()
+    }
     facts = (
         repr((recipe, sizes)).encode() + Path(__file__).with_name("image_archive.py").read_bytes()
     )
