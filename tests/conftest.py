@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from csi.opening import open_pool
 from tests.cluster.api_server import ApiServer, Cluster
@@ -22,6 +23,10 @@ _MARKERS = (
     "alone: runs when the VMs with real LVM are done",
     "second: runs on a second cluster when others want one too",
 )
+
+
+# No test is about time, least of all on a machine that is busy.
+settings.register_profile("default", deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -111,7 +111,6 @@ def test_an_app_with_services_in_upper_case_is_taken(cluster: AppCluster) -> Non
 
 
 @settings(
-    deadline=None,
     max_examples=15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -97,9 +97,7 @@ def test_any_name_is_its_own_disk(pool: HostPool, start: OpenPool) -> None:
 @pytest.mark.loop_only  # LVM keeps names in tags, whose encoding has a test of its own
 @given(name=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=32))
 @example("a\N{NO-BREAK SPACE}b")
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_disk_of_any_name_is_found_and_deleted_again(pool: HostPool, name: str) -> None:
     made = pool.create(Disk(name, MIB))
 

@@ -48,7 +48,6 @@ def test_what_the_translators_tests_expect_is_taken(
 
 
 ON_A_SERVER = settings(
-    deadline=None,
     # A session's server, and documents of megabytes, are no reason to complain.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from csi.duration import format_duration, parse_duration
@@ -94,7 +94,6 @@ def test_seconds_that_are_no_duration_are_refused(seconds: float) -> None:
         format_duration(seconds)
 
 
-@settings(deadline=None)
 @given(st.integers(1, LONGEST_NANOSECONDS))
 @example(LONGEST_NANOSECONDS)
 @example(1)
@@ -103,7 +102,6 @@ def test_a_duration_survives_being_written_and_read(nanoseconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     try:

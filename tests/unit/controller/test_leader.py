@@ -340,4 +340,4 @@ class AnyCandidates(RuleBasedStateMachine):
 
 
 TestAnyCandidates = AnyCandidates.TestCase
-TestAnyCandidates.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestAnyCandidates.settings = settings(max_examples=100, stateful_step_count=40)

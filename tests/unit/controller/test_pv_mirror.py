@@ -492,7 +492,7 @@ def _unique(items: list[Object]) -> list[Object]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     disks=st.lists(A_DISK, max_size=3, unique_by=lambda disk: disk.name),
     volumes=st.lists(A_VOLUME, max_size=3).map(_unique),

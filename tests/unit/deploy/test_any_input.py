@@ -32,13 +32,11 @@ def assert_app_or_reasons(content: str | bytes) -> None:
 BEGINNINGS = st.sampled_from(["", 'name = "shop"\n'])
 
 
-@settings(deadline=None)
 @given(BEGINNINGS, st.binary(max_size=200))
 def test_any_bytes(beginning: str, content: bytes) -> None:
     assert_app_or_reasons(beginning.encode() + content)
 
 
-@settings(deadline=None)
 @given(BEGINNINGS, st.text())
 def test_any_text(beginning: str, content: str) -> None:
     assert_app_or_reasons(beginning + content)
@@ -54,7 +52,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BEGINNINGS, st.lists(PIECES | st.text(max_size=3), max_size=40).map("".join))
 def test_text_like_toml(beginning: str, content: str) -> None:
     assert_app_or_reasons(beginning + content)
@@ -90,13 +88,12 @@ DISKS = st.dictionaries(DISK_KEYS, VALUES, max_size=3).map(lambda drawn: {**DISK
 TOPS = st.dictionaries(KEYS, VALUES, max_size=3).map(lambda drawn: {"name": "'shop'", **drawn})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TOPS, DISKS)
 def test_any_value_under_any_key(top: dict[str, str], disk: dict[str, str]) -> None:
     assert_app_or_reasons(f"{lines(top)}[[services.web.disks]]\n{lines(disk)}")
 
 
-@settings(deadline=None)
 @given(DISKS, DISKS)
 def test_any_two_disks(first: dict[str, str], second: dict[str, str]) -> None:
     tables = (
@@ -106,7 +103,6 @@ def test_any_two_disks(first: dict[str, str], second: dict[str, str]) -> None:
     assert_app_or_reasons("name = 'shop'\n" + "".join(tables))
 
 
-@settings(deadline=None)
 @given(any_app.changed_apps())
 def test_any_change_of_a_right_app(app: any_app.Table) -> None:
     assert_app_or_reasons(any_app.as_toml(app))
@@ -116,7 +112,7 @@ PATCHES = st.binary(max_size=3) | PIECES.map(str.encode)
 CUTS = st.tuples(st.integers(0, len(EVERY_KEY)), st.integers(0, 12), PATCHES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(CUTS, min_size=1, max_size=3))
 def test_any_cut_in_a_right_file(cuts: list[tuple[int, int, bytes]]) -> None:
     content = EVERY_KEY.encode()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csi import local_id
@@ -174,7 +174,6 @@ TABLES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.permutations(TABLES))
 def test_the_manifests_and_their_order_do_not_depend_on_the_files_order(tables: list[str]) -> None:
     head = 'name = "shop"\n'

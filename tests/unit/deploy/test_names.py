@@ -4,7 +4,7 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csi.local_id import LocalId
@@ -55,20 +55,17 @@ CONFUSABLE = st.sampled_from(["data", "a" * 63, "local-a-b"]).flatmap(
 HANDLES = MIREN_NAMES | CONFUSABLE | st.builds(LocalId, MIREN_NAMES, MIREN_NAMES).map(str)
 
 
-@settings(deadline=None)
 @given(HANDLES, HANDLES)
 def test_two_disks_never_share_a_name(one: str, other: str) -> None:
     assert (object_name(one) == object_name(other)) == (one == other)
 
 
-@settings(deadline=None)
 @given(st.text() | HANDLES)
 def test_every_name_becomes_a_valid_one(name: str) -> None:
     assert len(object_name(name)) <= 63
     assert DNS_LABEL.fullmatch(object_name(name))
 
 
-@settings(deadline=None)
 @given(MIREN_NAMES)
 def test_the_name_of_a_hashed_name_is_another(name: str) -> None:
     hashed = object_name(name.upper() + "X")

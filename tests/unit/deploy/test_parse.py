@@ -1,7 +1,7 @@
 """A right app.toml becomes an AppConfig with every value, and every default, in place."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import (
@@ -263,7 +263,6 @@ TABLES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.permutations(TABLES))
 def test_the_order_of_tables_does_not_matter(tables: list[str]) -> None:
     head = 'name = "shop"\n'

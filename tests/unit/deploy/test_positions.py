@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deploy.positions import KeyPath, Position, TooDeeplyNestedError, find_positions
@@ -128,7 +128,6 @@ STATEMENTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STATEMENTS, max_size=8))
 @example(["[[a]]", "[[a.b]]", "[a.b.c]", "x = 1", "[[a.b]]", "[[a]]", "[[a.b]]"])
 def test_every_path_of_a_document_has_a_place_and_nothing_else_has(statements: list[str]) -> None:
@@ -143,7 +142,6 @@ def test_every_path_of_a_document_has_a_place_and_nothing_else_has(statements: l
     assert set(find_positions(text)) == set(paths(tomllib.loads(text)))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_scanned_to_some_end(text: str) -> None:
     lines = text.split("\n")

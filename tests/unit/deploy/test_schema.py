@@ -196,13 +196,12 @@ def is_for_schema(problem: str) -> bool:
     return not any(re.search(pattern, problem) for pattern in ONLY_THE_PARSER)
 
 
-@settings(deadline=None)
 @given(any_app.right_apps())
 def test_parser_and_schema_accept_every_right_app(app: any_app.Table) -> None:
     assert verdicts(any_app.as_toml(app)) == ([], "")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(any_app.changed_apps())
 def test_parser_and_schema_agree_on_any_change(app: any_app.Table) -> None:
     said, schema_said = verdicts(any_app.as_toml(app))

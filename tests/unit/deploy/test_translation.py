@@ -5,7 +5,7 @@ import re
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csi.persistent_volume import Pin
@@ -66,14 +66,12 @@ def disk(service: str, *lines: str) -> list[str]:
 # Whole apps
 
 
-@settings(deadline=None)
 @given(any_app.right_apps())
 def test_the_same_app_gives_the_same_bytes(app: any_app.Table) -> None:
     text = any_app.as_toml(app)
     assert to_yaml(manifests(parse(text))) == to_yaml(manifests(parse(text)))
 
 
-@settings(deadline=None)
 @given(any_app.right_apps(), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_matter(app: any_app.Table, random: Random) -> None:
     # The order within an array has a meaning, that of tables and keys has none.
@@ -91,7 +89,6 @@ def shuffled(table: any_app.Table, random: Random) -> any_app.Table:
     }
 
 
-@settings(deadline=None)
 @given(any_app.right_apps())
 def test_no_two_objects_of_an_app_meet(app: any_app.Table) -> None:
     found = [
@@ -176,7 +173,6 @@ def expanded(text: str) -> str:
     return done.decode(errors="replace")
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("$()aHOME '\"\\{}é🐎"), min_size=1) | any_app.TEXTS)
 def test_the_shell_sees_a_command_as_it_was_written(command: str) -> None:
     line = container(any_app.as_toml({"services": {"a": {"command": command}}}))
@@ -195,7 +191,6 @@ def test_the_services_value_wins_and_the_command_line_over_both() -> None:
     assert variables(*env, *own, options=given) == {"A": "set", "B": "app", "C": "set"}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(any_app.VARIABLES, any_app.TEXTS, max_size=4))
 def test_values_and_names_of_variables_arrive_as_they_are(given: dict[str, str]) -> None:
     env = [{"key": key, "value": value} for key, value in given.items()]
