@@ -1,5 +1,6 @@
 """A cluster's disks, as its objects tell of them."""
 
+import difflib
 from dataclasses import dataclass
 
 from controller import workloads
@@ -47,6 +48,20 @@ class DiskCluster:
         except NotFound:
             return False
         return True
+
+    def known(self, name: str) -> list[Volume]:
+        """Return the PersistentVolumes of a disk; raises NotFound, with what else may be meant.
+
+        For who only looks: it needs no driver that runs.
+        """
+        volumes = self.all_volumes()
+        found = [volume for volume in volumes if volume.disk == name]
+        if not found:
+            names = {volume.disk for volume in volumes}
+            near = difflib.get_close_matches(name, names, n=2, cutoff=0.75)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise NotFound(f'disk "{name}" does not exist{hint}')
+        return found
 
     def volumes(self, disk: str) -> list[Volume]:
         """Return the PersistentVolumes that stand for a disk: one, or none for a moment."""

@@ -1,14 +1,15 @@
 """`kubectl miren disk status`: everything about one disk, and what to do if something is wrong."""
 
 import argparse
-import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller.capacity import human
+from controller.holders import NODE
 from controller.lease import Lease
-from csi.errors import NotFound
+from controller.workloads import Pod
+from csi.errors import DiskError
 from csi.kubernetes_api import Object
 from deploy.operate import figures, lease_list, mounting, overview, snapshots
 from deploy.operate.disk_cluster import DiskCluster
@@ -27,10 +28,15 @@ class Everything:
 
     disk: DiskFacts
     lease: Lease | None
+    holder: Pod | None
+    """The pod that holds it, as far as it exists."""
     mounts: list[Mount]
-    snapshots: list[Object]
+    snapshots: list[Object] | None
+    """None when the driver could not be asked."""
     events: list[Object]
     figures: Figures
+    missing: Sequence[str]
+    """What could not be had, and why."""
 
 
 def status(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -42,20 +48,23 @@ def status(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
 
 
 def _gathered(cluster: DiskCluster, name: str) -> Everything:
+    cluster.known(name)
     told = figures.read(cluster.driver)
-    disks = {one.name: one for one in overview.of_all(cluster, told)}
-    if name not in disks:
-        near = difflib.get_close_matches(name, disks, n=2, cutoff=0.75)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(f'disk "{name}" does not exist{hint}')
-    disk = disks[name]
+    (disk, *_) = (one for one in overview.of_all(cluster, told) if one.name == name)
+    lease = cluster.lease(name)
+    try:
+        found, missing = snapshots.of_disk(cluster, name), told.silent
+    except DiskError as error:
+        found, missing = None, (*told.silent, f"its snapshots: {error}")
     return Everything(
         disk=disk,
-        lease=cluster.lease(name),
+        lease=lease,
+        holder=cluster.pod(lease.holder) if lease and lease.holder else None,
         mounts=[one for one in mounting.of_all(cluster) if one.disk == name],
-        snapshots=snapshots.of_disk(cluster, name),
+        snapshots=found,
         events=_events(cluster, disk),
         figures=told,
+        missing=missing,
     )
 
 
@@ -99,8 +108,9 @@ def _told(known: Everything) -> Iterator[str]:
         for one in known.mounts
     ]
     yield from _section("Mounts", mounts or ["none"])
-    yield from _section("Snapshots", snapshots.rows(known.snapshots).splitlines())
-    events = [f"{event['reason']}: {event['message']}" for event in known.events]
+    told = "not known" if known.snapshots is None else snapshots.rows(known.snapshots)
+    yield from _section("Snapshots", told.splitlines())
+    events = [f"{event.get('reason', '')}: {event.get('message', '')}" for event in known.events]
     if events:
         yield from _section("Events", events)
     advice = [*_advice(known)]
@@ -117,18 +127,29 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 def _advice(known: Everything) -> Iterator[str]:
     disk, lease = known.disk, known.lease
-    for reason in known.figures.silent:
-        yield f"What only a node knows is missing: {reason}"
+    for reason in known.missing:
+        yield f"Not all could be found out: {reason}"
     for problem in disk.problems:
         yield f"{problem}: stop the app, then see docs/alerts.md"
     if disk.state is DiskState.PROVISIONING:
         yield "Its first pod makes it. If one waits: kubectl describe pod tells why."
-    if lease and lease.holder and lease.waiting:
-        waiting = lease.waiting[0].holder
-        yield f"{waiting} waits for the disk, which it gets once pod {lease.holder} is gone"
+    if lease and lease.holder:
+        yield from _of_holder(lease, known.holder)
     for pool in known.figures.pools:
         if pool.node == disk.node and pool_status(pool) != "ok":
             yield f"The pool of {pool.node} is {pool_status(pool)}: kubectl miren pool"
+
+
+def _of_holder(lease: Lease, pod: Pod | None) -> Iterator[str]:
+    is_pod = not lease.holder.startswith(NODE)
+    if is_pod and (pod is None or pod.is_over):
+        yield (
+            f"Pod {lease.holder} is gone: the disk is released once node {lease.node} has "
+            f"unmounted it. If that does not come: kubectl miren disk lease release {lease.disk}"
+        )
+    elif lease.waiting:
+        waiting = lease.waiting[0].holder
+        yield f"{waiting} waits for the disk, which it gets once {lease.holder} is gone"
 
 
 def _document(known: Everything) -> dict[str, Any]:
@@ -136,9 +157,11 @@ def _document(known: Everything) -> dict[str, Any]:
         **known.disk.document(),
         "lease": lease_list.facts(known.lease) if known.lease else None,
         "mounts": [one.document() for one in known.mounts],
-        "snapshots": [snapshots.facts(one) for one in known.snapshots],
+        "snapshots": None
+        if known.snapshots is None
+        else [snapshots.facts(one) for one in known.snapshots],
         "events": [
-            {"time": _seen(event), "reason": event["reason"], "message": event["message"]}
+            {"time": _seen(event), "reason": event.get("reason"), "message": event.get("message")}
             for event in known.events
         ],
         "whatToDo": [*_advice(known)],

@@ -10,6 +10,15 @@ from deploy.operate.driver import Driver
 
 _PORT = 9808
 _PREFIX = "miren_csi_"
+_OF_POOLS = {
+    "pool_size_bytes",
+    "pool_used_bytes",
+    "pool_metadata_used_ratio",
+    "pool_promised_bytes",
+    "pool_promise_limit_bytes",
+    "pool_disks",
+    "pool_snapshots",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +69,10 @@ def read(driver: Driver) -> Figures:
         path = f"/api/v1/namespaces/{driver.namespace}/pods/{pod['metadata']['name']}"
         try:
             samples = [*_samples(driver.api.text(f"{path}:{_PORT}/proxy/metrics"))]
-        except (Unavailable, NotFound) as error:
+            pools.append(_pool(node, samples))
+        except (Unavailable, NotFound, ValueError) as error:
             silent.append(f"node {node}: {error}")
             continue
-        if not any(name == "pool_up" and value for name, _, value in samples):
-            silent.append(f"node {node}: its pool does not answer")
-            continue
-        pools.append(_pool(node, samples))
         for name, labels, value in samples:
             if name == "disk_size_bytes":
                 sizes[labels["disk"]] = int(value)
@@ -90,7 +96,13 @@ def _samples(text: str) -> Iterator[_Sample]:
 
 
 def _pool(node: str, samples: list[_Sample]) -> PoolFigures:
+    """Return what is told of a pool; raises ValueError when that is not all."""
     of = {name: value for name, _, value in samples if name.startswith("pool_")}
+    if not of.get("pool_up"):
+        raise ValueError("its pool does not answer")
+    told = sum(name == "disk_size_bytes" for name, _, _ in samples)
+    if not of.keys() >= _OF_POOLS or told != of["pool_disks"]:
+        raise ValueError("its driver is of another version, and tells other things")
     return PoolFigures(
         node=node,
         size=int(of["pool_size_bytes"]),

@@ -26,7 +26,7 @@ def status(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Show one lease."""
     lease = cluster.lease(arguments.name)
     if lease is None:
-        cluster.disk(arguments.name)
+        cluster.known(arguments.name)
         raise NotFound(f'disk "{arguments.name}" never had a lease')
     if arguments.output in {"json", "yaml"}:
         return document(facts(lease), arguments.output)

@@ -40,7 +40,7 @@ def mounts(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """List mounts."""
     found = of_all(cluster)
     if arguments.name:
-        cluster.disk(arguments.name)
+        cluster.known(arguments.name)
         found = [one for one in found if one.disk == arguments.name]
     if arguments.output in {"json", "yaml"}:
         return document([one.document() for one in found], arguments.output)

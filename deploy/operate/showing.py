@@ -2,19 +2,29 @@
 
 import argparse
 
-from controller.capacity import human
 from deploy import console
 from deploy.operate import figures, overview
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.figures import Figures, PoolFigures
 from deploy.operate.overview import DiskFacts
-from deploy.operate.tables import age, document, table
+from deploy.operate.tables import age, document, short, table
 
 FILLING, FULL = 0.80, 0.95
 """Shares of a pool's data or metadata from which on it is said to be filling, and full."""
 
 _DISKS = ("NAME", "SIZE", "USED", "FS", "STATE", "HOLDER", "CLAIM", "NODE", "AGE")
-_POOLS = ("NODE", "SIZE", "USED", "METADATA", "PROMISED", "LIMIT", "DISKS", "SNAPSHOTS", "STATUS")
+_POOLS = (
+    "NODE",
+    "SIZE",
+    "USED",
+    "DATA",
+    "METADATA",
+    "PROMISED",
+    "LIMIT",
+    "DISKS",
+    "SNAPSHOTS",
+    "STATUS",
+)
 
 
 def disks(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -47,11 +57,12 @@ def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     rows = [
         (
             pool.node,
-            human(pool.size),
-            f"{human(pool.used)} ({pool.used / pool.size:.0%})",
+            short(pool.size),
+            short(pool.used),
+            f"{_share(pool):.0%}",
             f"{pool.metadata_used:.0%}",
-            human(pool.promised),
-            human(pool.promise_limit),
+            short(pool.promised),
+            short(pool.promise_limit),
             str(pool.disks),
             str(pool.snapshots),
             pool_status(pool),
@@ -75,8 +86,8 @@ def _fits(disk: DiskFacts, arguments: argparse.Namespace) -> bool:
 def _row(disk: DiskFacts, *, wide: bool) -> tuple[str, ...]:
     row = (
         disk.name,
-        human(disk.size),
-        "" if disk.used is None else human(disk.used),
+        short(disk.size),
+        "" if disk.used is None else short(disk.used),
         disk.filesystem,
         disk.state,
         disk.holder,
@@ -89,8 +100,12 @@ def _row(disk: DiskFacts, *, wide: bool) -> tuple[str, ...]:
 
 def pool_status(pool: PoolFigures) -> str:
     """Return ok, filling or full."""
-    share = max(pool.used / pool.size, pool.metadata_used)
+    share = max(_share(pool), pool.metadata_used)
     return "full" if share >= FULL else "filling" if share >= FILLING else "ok"
+
+
+def _share(pool: PoolFigures) -> float:
+    return pool.used / pool.size if pool.size else 1.0
 
 
 def _pool(pool: PoolFigures) -> dict[str, object]:

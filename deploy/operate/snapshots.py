@@ -4,14 +4,13 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from controller.capacity import human
 from csi.errors import Incompatible, NotFound
 from csi.kubernetes_api import Object
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.driver import CallFailed
 from deploy.operate.making import copy
 from deploy.operate.running import confirmed
-from deploy.operate.tables import age, document, table
+from deploy.operate.tables import age, document, short, table
 
 
 def create(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -52,7 +51,7 @@ def rows(found: Sequence[Object]) -> str:
         (
             one["snapshot_id"],
             one["source_volume_id"],
-            human(int(one["size_bytes"])),
+            short(int(one["size_bytes"])),
             age(datetime.fromisoformat(one["creation_time"])),
         )
         for one in found

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from controller.capacity import human
+
 NOTHING = "-"
 
 
@@ -19,6 +21,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in cells
     )
     return "".join(f"{line}\n" for line in lines)
+
+
+def short(size: int) -> str:
+    """Return a number of bytes as kubectl writes it, in one word: 512, 3.5Gi."""
+    number, unit = human(size).split()
+    return number if unit == "bytes" else f"{number}{unit.removesuffix('B')}"
 
 
 def document(items: Sequence[Mapping[str, Any]] | Mapping[str, Any], form: str) -> str:

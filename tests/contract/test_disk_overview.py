@@ -90,7 +90,7 @@ def test_a_list_without_the_nodes_says_what_is_missing(cluster: Cluster, name: s
     head, *rows = [line.split() for line in done.stdout.splitlines()]
     assert head == ["NAME", "SIZE", "USED", "FS", "STATE", "HOLDER", "CLAIM", "NODE", "AGE"]
     (row,) = (row for row in rows if row[0] == name)
-    assert row[1:9] == ["64", "MiB", "-", "xfs", "detached", "-", "-", "-"]
+    assert row[1:8] == ["64Mi", "-", "xfs", "detached", "-", "-", "-"]
     assert f"no node plugin runs in namespace {cluster.namespace}" in done.stderr
 
 
@@ -128,6 +128,21 @@ def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:
     assert re.search(r"waiting      shop/db-1, since \w+ ago \(.+\), up to 5m", status)
 
 
+def test_a_disk_is_told_of_while_no_driver_runs(cluster: Cluster, name: str) -> None:
+    put(cluster.store(), replace(HELD, disk=name))
+
+    done = run(cluster, "disk", "status", name)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "state        attached" in done.stdout
+    assert "Snapshots\n  not known\n" in done.stdout
+    told = done.stdout.partition("What to do\n")[2]
+    assert f"no node plugin runs in namespace {cluster.namespace}" in told
+    assert "its snapshots: no controller of the driver is ready" in told
+    assert "Pod shop/db-0 is gone" in told
+    assert f"kubectl miren disk lease release {name}" in told
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -139,6 +154,8 @@ def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:
         (["disk", "create", "a"], 1, "no node has the label disk.miren.dev/coordinator=true"),
         (["disk", "resize", "a", "1"], 1, "no controller of the driver is ready in namespace"),
         (["disk", "snapshot", "restore", "a"], 2, "--as"),
+        (["disk", "mounts", "a"], 1, 'disk "a" does not exist'),
+        (["disk", "lease", "status", "a"], 1, 'disk "a" does not exist'),
         (["disk", "list", "--context", "nowhere"], 2, "no way to the Kubernetes API"),
     ],
 )

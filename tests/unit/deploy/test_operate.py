@@ -1,12 +1,18 @@
 """What `kubectl miren disk` and `pool` make of sizes, times and figures."""
 
 import argparse
+import builtins
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from csi.kubernetes_api import KubernetesApi
+from deploy.operate import figures
 from deploy.operate.arguments import size
+from deploy.operate.driver import Driver
 from deploy.operate.figures import PoolFigures
 from deploy.operate.showing import pool_status
 from deploy.operate.tables import age, table
@@ -60,6 +66,74 @@ def test_a_pool_fills_with_data_or_metadata(used: int, metadata: float, status: 
     pool = replace(POOL, used=used * GIB, metadata_used=metadata)
 
     assert pool_status(pool) == status
+
+
+METRICS = """
+miren_csi_pool_up{node="node-1"} 1
+miren_csi_pool_size_bytes{node="node-1"} 1000
+miren_csi_pool_used_bytes{node="node-1"} 100
+miren_csi_pool_metadata_used_ratio{node="node-1"} 0.1
+miren_csi_pool_promised_bytes{node="node-1"} 500
+miren_csi_pool_promise_limit_bytes{node="node-1"} 2000
+miren_csi_pool_disks{node="node-1"} 1
+miren_csi_pool_snapshots{node="node-1"} 0
+miren_csi_disk_size_bytes{node="node-1",disk="a \\"b\\""} 500
+miren_csi_disk_used_bytes{node="node-1",disk="a \\"b\\""} 50
+"""
+
+
+class Nodes(KubernetesApi):
+    """A cluster, of which only node plugins and their pages are asked.
+
+    A fake: no real node plugin says such things.
+    """
+
+    def __init__(self, pages: Sequence[str]) -> None:
+        self._pages = dict(enumerate(pages))
+
+    def list(
+        self,
+        path: str,  # noqa: ARG002
+        query: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> builtins.list[dict[str, Any]]:
+        return [
+            {"metadata": {"name": str(number)}, "spec": {"nodeName": f"node-{number}"}}
+            for number in self._pages
+        ]
+
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:  # noqa: ARG002
+        return self._pages[int(path.split("/")[-3].partition(":")[0])]
+
+
+def test_figures_are_what_the_nodes_tell() -> None:
+    found = figures.read(Driver(Nodes([METRICS]), "here"))
+
+    assert found.silent == ()
+    assert (found.sizes, found.used) == ({'a "b"': 500}, {'a "b"': 50})
+    assert found.nodes == {'a "b"': "node-0"}
+    assert found.pools[0].promise_limit == 2000
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (METRICS.replace('_up{node="node-1"} 1', '_up{node="node-1"} 0'), "does not answer"),
+        ("", "does not answer"),
+        (METRICS.replace("disk_size", "disk_length"), "another version"),
+        (METRICS.replace("pool_promised", "pool_sworn"), "another version"),
+        ("<html>no metrics at all</html>", "node-0: "),
+    ],
+)
+def test_a_node_that_tells_something_else_is_silent_and_hides_no_other(page: str, why: str) -> None:
+    found = figures.read(Driver(Nodes([page, METRICS]), "here"))
+
+    (silent,) = found.silent
+    assert why in silent
+    assert [pool.node for pool in found.pools] == ["node-1"]
+
+
+def test_a_pool_without_room_is_full() -> None:
+    assert pool_status(replace(POOL, size=0, used=0)) == "full"
 
 
 def test_what_is_empty_in_a_table_is_a_dash() -> None:
