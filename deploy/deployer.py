@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from csi.kubernetes_api import Object
 from deploy.app_cluster import AppCluster
@@ -30,6 +31,7 @@ class Deployer:
         self._view = view
         self.seen: Sequence[Progress] = ()
         """How far each service was when `deploy` looked last; nothing before it does."""
+        self._logs: dict[str, Sequence[str]] = {}
 
     def deploy(self, config: AppConfig, options: Options, within: float) -> None:
         """Apply an app, remove what it does not have any more, wait until it runs.
@@ -110,7 +112,10 @@ class Deployer:
             live = self._cluster.get("Deployment", name)
             if live is None:
                 raise DeployFailed(f"{service.name}: its Deployment {name} was deleted meanwhile")
-            yield progress(self._cluster, config.name, service.name, live)
+            found = progress(self._cluster, config.name, service.name, live)
+            # A container that starts again just now has none.
+            self._logs[service.name] = log = found.log or self._logs.get(service.name, ())
+            yield found if found.is_ready else replace(found, log=log)
 
     def _check(
         self, found: Sequence[Progress], given_up: Sequence[Progress], deadline: float
