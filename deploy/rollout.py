@@ -53,9 +53,14 @@ def progress(cluster: AppCluster, app: str, service: str, deployment: Object) ->
     status = deployment.get("status") or {}
     wanted = deployment["spec"].get("replicas", 1)
     updated, ready = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-    is_available = _is_current(deployment) and updated >= wanted and ready >= wanted
     old = status.get("replicas", 0) - updated
     pods = _current_pods(cluster, app, service, deployment)
+    # Old instances count as available too, for as long as they are there.
+    is_available = (
+        _is_current(deployment)
+        and updated >= wanted
+        and min(ready, sum(map(_is_ready, pods))) >= wanted
+    )
     if is_available and old <= 0:
         return Progress(
             service,
@@ -130,6 +135,11 @@ def _current_pods(cluster: AppCluster, app: str, service: str, deployment: Objec
         if "deletionTimestamp" not in pod["metadata"]
         and pod["metadata"]["labels"].get(_HASH) in hashes
     ]
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _first_failure(cluster: AppCluster, service: str, pods: Iterable[Object]) -> Progress | None:
