@@ -22,6 +22,8 @@ _COLLECTIONS = {
     "PersistentVolumeClaim": "api/v1/{}/persistentvolumeclaims",
 }
 _VOLUMES = "/api/v1/persistentvolumes"
+# What kubelet says in place of the log of a container that it has removed already.
+_NO_LOG = "unable to retrieve container logs for "
 CLAIM = "PersistentVolumeClaim"
 VOLUME = "PersistentVolume"
 
@@ -106,7 +108,7 @@ class AppCluster:
             text = self.api.text(f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log", query)
         except (NotFound, Unavailable):  # of a container that starts again just now, for example
             return []
-        return text.splitlines()
+        return [] if text.startswith(_NO_LOG) else text.splitlines()
 
 
 def _query(selector: Mapping[str, str]) -> dict[str, str]:
