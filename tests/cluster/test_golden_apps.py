@@ -121,7 +121,7 @@ def test_its_disks_are_where_app_toml_wants_them(app: GoldenApp) -> None:
         filesystem, options = instance.mounts[disk.mount_path]
         assert options.split(",")[0] == ("ro" if disk.read_only else "rw")
         assert filesystem == disk.filesystem or not disk.is_miren
-        write = f"echo {instance.pod} >{disk.mount_path}/{instance.pod}; sync"
+        write = f"echo {instance.pod} >{disk.mount_path}/{instance.pod} && sync"
         if disk.read_only:
             with pytest.raises(KubectlError, match="Read-only file system"):
                 app.apps.run(instance.pod, write)
