@@ -5,12 +5,11 @@ that is reserved for nobody could be taken by any claim of its class, and with i
 Nothing here deletes a disk.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.volumes import context_of
-from controller.workloads import Object, Reference, Volume, VolumeClaim
+from controller.workloads import Object, Reference, Volume, VolumeClaim, claim_uid
 from csi import local_id
 from csi.disk import Content, Disk
 from csi.object_names import object_name
@@ -23,9 +22,6 @@ from csi.persistent_volume import (
     Pin,
 )
 from csi.wish import SIZE
-
-_PROVISIONED = re.compile(r"pvc-([0-9a-f-]{36})")
-"""What external-provisioner calls the volume of a claim: its --volume-name-prefix and a UID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,7 @@ class Mirror:
     def _home(self, disk: Disk) -> Reference:
         """Return for whom a disk is kept that no claim asks for."""
         namespace, _, name = disk.created_by.partition("/")
-        if _PROVISIONED.fullmatch(disk.name) and name:
+        if claim_uid(disk.name) and name:
             return Reference(namespace, name)  # the claim that it was made for
         return Reference(self.namespace, object_name(disk.name))
 
@@ -164,7 +160,7 @@ def _claimed(
     # The claim may be newer than the list of claims: only the binder says that it is gone.
     if volume.reclaim != "Retain" or (claim.uid and volume.phase != "Released"):
         return
-    if _PROVISIONED.fullmatch(volume.disk):  # made for one claim of one namespace, it stays there
+    if claim_uid(volume.disk):  # made for one claim of one namespace, it stays there
         waiting = [one for one in waiting if one.reference.namespace == claim.namespace]
     heir = owner or next(iter(waiting), None)
     if heir or volume.phase == "Released":
@@ -208,8 +204,7 @@ def _asking(name: str, claims: Iterable[VolumeClaim]) -> list[VolumeClaim]:
 
 
 def _provisioned_for(disk: str, claims: Iterable[VolumeClaim]) -> VolumeClaim | None:
-    found = _PROVISIONED.fullmatch(disk)
-    uid = found[1] if found else None
+    uid = claim_uid(disk)
     return next((claim for claim in claims if claim.reference.uid == uid), None)
 
 

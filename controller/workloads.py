@@ -1,5 +1,6 @@
 """Who uses a disk in a cluster: its PersistentVolume, the claim bound to that, the claim's pods."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,8 @@ from csi.persistent_volume import MIRROR_KEY
 
 Object = dict[str, Any]
 
-
+# Its --volume-name-prefix and a UID.
+_PROVISIONED = re.compile(r"pvc-([0-9a-f-]{36})")
 _OVER = {"Succeeded", "Failed"}
 _NONE: Object = {}
 
@@ -48,6 +50,8 @@ class Volume:
     is_mirror: bool
     """Made by the controller for a disk that had none."""
     claim: Reference | None
+    is_block: bool = False
+    """Whether pods get it as a raw device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,12 @@ class Pod:
         return claim.namespace == self.reference.namespace and claim.name in self.claims
 
 
+def claim_uid(disk: str) -> str | None:
+    """Return the UID of the claim for which external-provisioner has made a disk, if it has."""
+    found = _PROVISIONED.fullmatch(disk)
+    return found[1] if found else None
+
+
 def volume_of(found: Object) -> Volume | None:
     """Return a PersistentVolume, None when it is not one of this driver."""
     spec, metadata = found["spec"], found["metadata"]
@@ -108,6 +118,7 @@ def volume_of(found: Object) -> Volume | None:
         deleting="deletionTimestamp" in metadata,
         is_mirror=MIRROR_KEY in annotations,
         claim=_reference(claim) if claim else None,
+        is_block=spec.get("volumeMode") == "Block",
     )
 
 

@@ -15,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from websocket import WebSocketException
 
+from csi import DEFAULT_NAMESPACE
 from csi.errors import InvalidRequest, NotFound, Unavailable
 
 TIMEOUT = (3.0, 15.0)
@@ -22,8 +23,6 @@ TIMEOUT = (3.0, 15.0)
 
 WATCH = 300
 """Seconds after which a watch ends by itself."""
-
-DEFAULT_NAMESPACE = "miren-system"
 
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

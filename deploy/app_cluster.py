@@ -97,7 +97,7 @@ class AppCluster:
         """Return the warnings about an object, the latest first."""
         query = {"fieldSelector": f"involvedObject.name={name},type=Warning"}
         found = self.api.list(f"/api/v1/namespaces/{self.namespace}/events", query)
-        return sorted(found, key=_seen, reverse=True)
+        return sorted(found, key=seen, reverse=True)
 
     def log(self, pod: str, container: str, *, lines: int, previous: bool = False) -> list[str]:
         """Return the last lines that a container has written, none when they cannot be had."""
@@ -115,7 +115,8 @@ def _query(selector: Mapping[str, str]) -> dict[str, str]:
     return {"labelSelector": ",".join(f"{key}={value}" for key, value in selector.items())}
 
 
-def _seen(event: Object) -> str:
+def seen(event: Object) -> str:
+    """Return when an event was seen last, in a form that sorts."""
     return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 

@@ -1,31 +1,38 @@
 """What commands for disks take: names, sizes, where the driver is."""
 
 import argparse
+import pkgutil
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from controller.sizes import parse_quantity
+from csi import DEFAULT_NAMESPACE
 from csi.errors import InvalidRequest
 
-_DRIVER_NAMESPACE = "miren-system"
 BASIC_FORMATS = ("table", "json", "yaml")
 FORMATS = ("table", "wide", "json", "yaml", "name")
-STATES = ("provisioning", "attached", "detached", "deleting", "error")
-LEASE_STATES = ("pending", "bound", "released", "failed")
 
 
-def add_common(
-    parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int]
-) -> None:
-    """Let a command say which cluster is meant, and be done by `command`."""
+def add_common(parser: argparse.ArgumentParser, action: str) -> None:
+    """Let a command say which cluster is meant, and be done by `action`.
+
+    That is a function of a module of this package, `making:create`: an Action of `running`.
+    """
     parser.add_argument("--context", metavar="NAME", help="the kubeconfig context to use")
     parser.add_argument(
         "--driver-namespace",
         metavar="NAME",
-        default=_DRIVER_NAMESPACE,
+        default=DEFAULT_NAMESPACE,
         help="where the driver is installed (default: %(default)s)",
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=_run, action=action)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Its imports take a second, which other commands need not wait for.
+    from deploy.operate.running import run
+
+    return run(pkgutil.resolve_name(f"{__package__}.{arguments.action}"), arguments)
 
 
 def add_name(parser: argparse.ArgumentParser, flag: str = "-i", what: str = "disk") -> None:

@@ -71,11 +71,6 @@ class DiskCluster:
         """Return the PersistentVolumes of all disks."""
         return [*filter(None, map(workloads.volume_of, self.api.list(VOLUMES)))]
 
-    def is_block(self, volume: Volume) -> bool:
-        """Tell whether pods get a disk as a raw device."""
-        spec = self.api.get(f"{VOLUMES}/{volume.name}")["spec"]
-        return bool(spec.get("volumeMode") == "Block")
-
     def claim(self, volume: Volume) -> VolumeClaim | None:
         """Return the claim that has a volume, None when it only is for one that is to come."""
         if volume.claim is None:

@@ -1,4 +1,4 @@
-"""`kubectl miren disk`: its commands, which import what they do only when they do it."""
+"""`kubectl miren disk`: its commands."""
 
 import argparse
 
@@ -6,7 +6,6 @@ from csi.disk import DEFAULT_FILESYSTEM, FILESYSTEMS
 from deploy.operate import lease_command, snapshot_command
 from deploy.operate.arguments import (
     FORMATS,
-    STATES,
     add_common,
     add_name,
     add_output,
@@ -14,6 +13,7 @@ from deploy.operate.arguments import (
     add_yes,
     size,
 )
+from deploy.operate.disk_state import DiskState
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,9 +42,9 @@ def _add_list(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="List disks: how large, how full, who has them. See docs/disk.md.",
     )
     add_output(parser, FORMATS)
-    parser.add_argument("--state", choices=STATES, help="only disks in this state")
+    parser.add_argument("--state", choices=tuple(DiskState), help="only disks in this state")
     parser.add_argument("--node", metavar="NODE", help="only disks in the pool of this node")
-    add_common(parser, _list)
+    add_common(parser, "disk_list:disks")
 
 
 def _add_status(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -55,7 +55,7 @@ def _add_status(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add_name(parser)
     add_output(parser)
-    add_common(parser, _status)
+    add_common(parser, "disk_status:status")
 
 
 def _add_mounts(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,7 +64,7 @@ def _add_mounts(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("name", metavar="DISK", nargs="?", help="only this disk's")
     add_output(parser)
-    add_common(parser, _mounts)
+    add_common(parser, "mounting:mounts")
 
 
 def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -85,7 +85,7 @@ def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--node", metavar="NODE", help="the node whose pool it goes to (default: the coordinator)"
     )
-    add_common(parser, _create)
+    add_common(parser, "making:create")
 
 
 def _add_delete(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -97,7 +97,7 @@ def _add_delete(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add_name(parser)
     add_yes(parser)
-    add_common(parser, _delete)
+    add_common(parser, "deleting:delete")
 
 
 def _add_resize(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -116,7 +116,7 @@ def _add_resize(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=300.0,
         help="how long to wait (default: %(default)g)",
     )
-    add_common(parser, _resize)
+    add_common(parser, "resizing:resize")
 
 
 def _add_clone(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -129,46 +129,4 @@ def _add_clone(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("name", metavar="DISK", help="the disk to copy")
     parser.add_argument("new", metavar="NEW", help="the new disk's name")
     add_size(parser, "as large as the first")
-    add_common(parser, _clone)
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, showing
-
-    return running.run(showing.disks, arguments)
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    from deploy.operate import disk_status, running
-
-    return running.run(disk_status.status, arguments)
-
-
-def _mounts(arguments: argparse.Namespace) -> int:
-    from deploy.operate import mounting, running
-
-    return running.run(mounting.mounts, arguments)
-
-
-def _create(arguments: argparse.Namespace) -> int:
-    from deploy.operate import making, running
-
-    return running.run(making.create, arguments)
-
-
-def _delete(arguments: argparse.Namespace) -> int:
-    from deploy.operate import deleting, running
-
-    return running.run(deleting.delete, arguments)
-
-
-def _resize(arguments: argparse.Namespace) -> int:
-    from deploy.operate import resizing, running
-
-    return running.run(resizing.resize, arguments)
-
-
-def _clone(arguments: argparse.Namespace) -> int:
-    from deploy.operate import making, running
-
-    return running.run(making.clone, arguments)
+    add_common(parser, "making:clone")

@@ -11,12 +11,13 @@ from controller.lease import Lease
 from controller.workloads import Pod
 from csi.errors import DiskError
 from csi.kubernetes_api import Object
-from deploy.operate import figures, lease_list, mounting, overview, snapshots
+from deploy.app_cluster import seen
+from deploy.operate import figures, lease_list, mounting, overview, pools, snapshots
 from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.disk_state import DiskState
 from deploy.operate.figures import Figures
 from deploy.operate.mounting import Mount
-from deploy.operate.overview import DiskFacts, DiskState
-from deploy.operate.showing import pool_status
+from deploy.operate.overview import DiskFacts
 from deploy.operate.tables import age, document
 
 _MOST_EVENTS = 8
@@ -83,11 +84,7 @@ def _events(cluster: DiskCluster, disk: DiskFacts) -> list[Object]:
         )
         if event["involvedObject"]["kind"].startswith("PersistentVolume")
     ]
-    return sorted(found, key=_seen, reverse=True)[:_MOST_EVENTS]
-
-
-def _seen(event: Object) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+    return sorted(found, key=seen, reverse=True)[:_MOST_EVENTS]
 
 
 def _told(known: Everything) -> Iterator[str]:
@@ -136,8 +133,8 @@ def _advice(known: Everything) -> Iterator[str]:
     if lease and lease.holder:
         yield from _of_holder(lease, known.holder)
     for pool in known.figures.pools:
-        if pool.node == disk.node and pool_status(pool) != "ok":
-            yield f"The pool of {pool.node} is {pool_status(pool)}: kubectl miren pool"
+        if pool.node == disk.node and pools.status_of(pool) != "ok":
+            yield f"The pool of {pool.node} is {pools.status_of(pool)}: kubectl miren pool"
 
 
 def _of_holder(lease: Lease, pod: Pod | None) -> Iterator[str]:
@@ -161,7 +158,7 @@ def _document(known: Everything) -> dict[str, Any]:
         if known.snapshots is None
         else [snapshots.facts(one) for one in known.snapshots],
         "events": [
-            {"time": _seen(event), "reason": event.get("reason"), "message": event.get("message")}
+            {"time": seen(event), "reason": event.get("reason"), "message": event.get("message")}
             for event in known.events
         ],
         "whatToDo": [*_advice(known)],

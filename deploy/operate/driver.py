@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from csi import calling
+from csi import DRIVER_NAME, calling
 from csi.errors import DiskError, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi, Object
 
 _CONTAINER = "driver"
 _KUBELET_DIR = "/var/lib/kubelet"
-_NODE_SOCKET = "{}/plugins/disk.csi.miren.dev/csi.sock"
+_NODE_SOCKET = f"{{}}/plugins/{DRIVER_NAME}/csi.sock"
 _WITHIN = 160.0
 """Seconds for a call: a little longer than it gives itself."""
 
@@ -35,23 +35,24 @@ class Driver:
 
     def control(self, method: str, **request: Any) -> Object:
         """Make a call to a controller plugin; raises CallFailed, Unavailable."""
-        for pod in self._ready("controller", lambda _: True):
-            return self._call(pod, calling.SOCKET, method, request)
-        raise Unavailable(
-            f"no controller of the driver is ready in namespace {self.namespace}: see "
-            f"kubectl get pods -n {self.namespace}"
-        )
+        pod = next(self._ready("controller"), None)
+        if pod is None:
+            raise Unavailable(
+                f"no controller of the driver is ready in namespace {self.namespace}: see "
+                f"kubectl get pods -n {self.namespace}"
+            )
+        return self._call(pod, calling.SOCKET, method, request)
 
     def expand_on_node(self, disk: str, volume: str, node: str, pod_uid: str) -> None:
         """Let the filesystem of a disk that a pod has mounted grow; raises as `control`."""
-        for pod in self._ready("node", lambda found: found["spec"].get("nodeName") == node):
-            folder = _kubelet_dir(pod)
-            path = f"{folder}/pods/{pod_uid}/volumes/kubernetes.io~csi/{volume}/mount"
-            request = {"volume_id": disk, "volume_path": path}
-            endpoint = f"unix://{_NODE_SOCKET.format(folder)}"
-            self._call(pod, endpoint, "NodeExpandVolume", request)
-            return
-        raise Unavailable(f"the node plugin on {node} is not ready")
+        ready = self._ready("node")
+        pod = next((one for one in ready if one["spec"].get("nodeName") == node), None)
+        if pod is None:
+            raise Unavailable(f"the node plugin on {node} is not ready")
+        folder = _kubelet_dir(pod)
+        path = f"{folder}/pods/{pod_uid}/volumes/kubernetes.io~csi/{volume}/mount"
+        request = {"volume_id": disk, "volume_path": path}
+        self._call(pod, f"unix://{_NODE_SOCKET.format(folder)}", "NodeExpandVolume", request)
 
     def pods(self, component: str) -> list[Object]:
         """Return the pods of the `controller` or the `node` plugin."""
@@ -59,11 +60,11 @@ class Driver:
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         return self.api.list(path, {"labelSelector": labels})
 
-    def _ready(self, component: str, fits: Callable[[Object], bool]) -> Iterator[Object]:
+    def _ready(self, component: str) -> Iterator[Object]:
         for pod in self.pods(component):
             conditions = (pod.get("status") or {}).get("conditions") or []
             ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-            if ready and not pod["metadata"].get("deletionTimestamp") and fits(pod):
+            if ready and not pod["metadata"].get("deletionTimestamp"):
                 yield pod
 
     def _call(self, pod: Object, endpoint: str, method: str, request: Object) -> Object:

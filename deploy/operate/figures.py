@@ -1,11 +1,12 @@
 """What the node plugins tell of their pools and disks: their /metrics, read by way of the API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from csi.errors import NotFound, Unavailable
+from deploy import console
 from deploy.operate.driver import Driver
 
 _PORT = 9808
@@ -37,18 +38,25 @@ class PoolFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFigures:
+    """What a node tells of a disk in its pool."""
+
+    node: str
+    size: int
+    """Bytes; its PersistentVolume may lag behind."""
+    used: int
+    """Bytes that the pool keeps for it."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with it, if it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What all nodes together have told."""
 
     pools: tuple[PoolFigures, ...] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    """Bytes that each disk has: its PersistentVolume may lag behind."""
-    used: Mapping[str, int] = field(default_factory=dict)
-    """Bytes that the pool keeps for each disk."""
-    nodes: Mapping[str, str] = field(default_factory=dict)
-    """Where each disk is."""
-    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What is wrong with a disk that is in use."""
+    disks: Mapping[str, DiskFigures] = field(default_factory=dict)
+    """By their names."""
     silent: tuple[str, ...] = ()
     """Why a node has told nothing."""
 
@@ -56,10 +64,7 @@ class Figures:
 def read(driver: Driver) -> Figures:
     """Ask all node plugins; raises Unavailable when the API server does not answer."""
     pools: list[PoolFigures] = []
-    sizes: dict[str, int] = {}
-    used: dict[str, int] = {}
-    nodes: dict[str, str] = {}
-    problems: dict[str, tuple[str, ...]] = {}
+    disks: dict[str, DiskFigures] = {}
     silent: list[str] = []
     pods = driver.pods("node")
     if not pods:
@@ -72,17 +77,17 @@ def read(driver: Driver) -> Figures:
             pools.append(_pool(node, samples))
         except (Unavailable, NotFound, ValueError) as error:
             silent.append(f"node {node}: {error}")
-            continue
-        for name, labels, value in samples:
-            if name == "disk_size_bytes":
-                sizes[labels["disk"]] = int(value)
-            elif name == "disk_used_bytes":
-                used[labels["disk"]] = int(value)
-                nodes[labels["disk"]] = node
-            elif name == "disk_problem":
-                disk = labels["disk"]
-                problems[disk] = (*problems.get(disk, ()), labels["reason"])
-    return Figures(tuple(pools), sizes, used, nodes, problems, tuple(silent))
+        else:
+            disks |= _disks(node, samples)
+    return Figures(tuple(pools), disks, tuple(silent))
+
+
+def read_warning(driver: Driver) -> Figures:
+    """Do as `read`, and warn of nodes that are silent."""
+    found = read(driver)
+    for reason in found.silent:
+        console.say(f"warning: what only a node knows is missing: {reason}")
+    return found
 
 
 _Sample = tuple[str, Mapping[str, str], float]
@@ -113,3 +118,21 @@ def _pool(node: str, samples: list[_Sample]) -> PoolFigures:
         disks=int(of["pool_disks"]),
         snapshots=int(of["pool_snapshots"]),
     )
+
+
+def _disks(node: str, samples: Iterable[_Sample]) -> dict[str, DiskFigures]:
+    sizes: dict[str, int] = {}
+    used: dict[str, int] = {}
+    problems: dict[str, tuple[str, ...]] = {}
+    for name, labels, value in samples:
+        match name:
+            case "disk_size_bytes":
+                sizes[labels["disk"]] = int(value)
+            case "disk_used_bytes":
+                used[labels["disk"]] = int(value)
+            case "disk_problem":
+                problems[labels["disk"]] = (*problems.get(labels["disk"], ()), labels["reason"])
+    return {
+        disk: DiskFigures(node, size, used.get(disk, 0), problems.get(disk, ()))
+        for disk, size in sizes.items()
+    }

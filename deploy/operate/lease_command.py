@@ -2,7 +2,8 @@
 
 import argparse
 
-from deploy.operate.arguments import LEASE_STATES, add_common, add_name, add_output
+from controller.lease import LeaseState
+from deploy.operate.arguments import add_common, add_name, add_output
 
 
 def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,9 +26,9 @@ def _add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", n
     parser.add_argument("-d", "--disk", metavar="DISK", help="only this disk's")
     text = "only those that this pod has or waits for, with or without its namespace"
     parser.add_argument("-s", "--sandbox", metavar="POD", help=text)
-    parser.add_argument("--status", choices=LEASE_STATES, help="only those in this state")
+    parser.add_argument("--status", choices=tuple(LeaseState), help="only those in this state")
     add_output(parser)
-    add_common(parser, _list)
+    add_common(parser, "lease_list:show")
 
 
 def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
@@ -36,7 +37,7 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     )
     add_name(parser)
     add_output(parser)
-    add_common(parser, _status)
+    add_common(parser, "lease_list:status")
 
 
 def _add_release(
@@ -50,7 +51,7 @@ def _add_release(
         "the pod exists, or the disk may be mounted, it is refused.",
     )
     add_name(parser)
-    add_common(parser, _release)
+    add_common(parser, "lease_changes:release")
 
 
 def _add_delete(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
@@ -62,28 +63,4 @@ def _add_delete(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     )
     add_name(parser)
     parser.add_argument("--force", action="store_true", help="even if it is held")
-    add_common(parser, _delete)
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    from deploy.operate import lease_list, running
-
-    return running.run(lease_list.show, arguments)
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    from deploy.operate import lease_list, running
-
-    return running.run(lease_list.status, arguments)
-
-
-def _release(arguments: argparse.Namespace) -> int:
-    from deploy.operate import lease_changes, running
-
-    return running.run(lease_changes.release, arguments)
-
-
-def _delete(arguments: argparse.Namespace) -> int:
-    from deploy.operate import lease_changes, running
-
-    return running.run(lease_changes.delete, arguments)
+    add_common(parser, "lease_changes:delete")

@@ -1,4 +1,4 @@
-"""`kubectl miren disk lease list` and `lease status`."""
+"""Leases, shown."""
 
 import argparse
 from datetime import datetime

@@ -37,7 +37,7 @@ def clone(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Copy a disk."""
     cluster.disk(arguments.name)
     source = {"volume": {"volume_id": arguments.name}}
-    block = any(map(cluster.is_block, cluster.volumes(arguments.name)))
+    block = any(volume.is_block for volume in cluster.volumes(arguments.name))
     made = copy(cluster, arguments.new, source, arguments.size, block=block)
     return f'{made} created, a copy of disk "{arguments.name}"\n'
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from controller import workloads
@@ -12,22 +11,8 @@ from controller.workloads import Volume
 from csi.kubernetes_api import Object
 from csi.wish import CREATED_BY, FILESYSTEM
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
-from deploy.operate.figures import Figures
-
-
-class DiskState(StrEnum):
-    """How a disk is, in Miren's words."""
-
-    PROVISIONING = "provisioning"
-    """A PersistentVolume stands for it, but no pool has it: its first pod makes it."""
-    ATTACHED = "attached"
-    """Somebody holds its lease."""
-    DETACHED = "detached"
-    """Nobody does."""
-    DELETING = "deleting"
-    """Its PersistentVolume is being deleted."""
-    ERROR = "error"
-    """Its device or filesystem is damaged."""
+from deploy.operate.disk_state import DiskState
+from deploy.operate.figures import DiskFigures, Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,34 +67,33 @@ def _facts(
         if volume is None:
             continue
         lease = leases.get(volume.disk)
-        node = figures.nodes.get(volume.disk, "")
-        problems = figures.problems.get(volume.disk, ())
-        mode = found["spec"].get("volumeMode")
+        told = figures.disks.get(volume.disk)
         yield DiskFacts(
             name=volume.disk,
             volume=volume.name,
-            size=figures.sizes.get(volume.disk, volume.capacity),
-            used=figures.used.get(volume.disk),
-            filesystem="block" if mode == "Block" else volume.wish.get(FILESYSTEM, ""),
-            state=_state(volume, lease, figures),
+            size=told.size if told else volume.capacity,
+            used=told.used if told else None,
+            filesystem="block" if volume.is_block else volume.wish.get(FILESYSTEM, ""),
+            state=_state(volume, lease, told, is_known=bool(told or figures.silent)),
             holder=lease.holder if lease else "",
             claim=_claim(volume),
-            node=node or (lease.node if lease and lease.holder else ""),
+            node=told.node if told else lease.node if lease and lease.holder else "",
             created=datetime.fromisoformat(found["metadata"]["creationTimestamp"]),
             created_by=volume.wish.get(CREATED_BY, ""),
-            problems=problems,
+            problems=told.problems if told else (),
         )
 
 
-def _state(volume: Volume, lease: Lease | None, figures: Figures) -> DiskState:
+def _state(
+    volume: Volume, lease: Lease | None, told: DiskFigures | None, *, is_known: bool
+) -> DiskState:
     if volume.deleting:
         return DiskState.DELETING
-    if volume.disk in figures.problems:
+    if told and told.problems:
         return DiskState.ERROR
     if lease and lease.holder:
         return DiskState.ATTACHED
-    known = volume.disk in figures.nodes or figures.silent
-    return DiskState.DETACHED if known else DiskState.PROVISIONING
+    return DiskState.DETACHED if is_known else DiskState.PROVISIONING
 
 
 def _claim(volume: Volume) -> str:

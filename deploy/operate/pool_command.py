@@ -15,10 +15,4 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "pool", help="show how full the pools of disks are", description=_DESCRIPTION
     )
     add_output(parser)
-    add_common(parser, _pools)
-
-
-def _pools(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, showing
-
-    return running.run(showing.pools, arguments)
+    add_common(parser, "pools:pools")

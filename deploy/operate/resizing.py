@@ -3,12 +3,12 @@
 import argparse
 import time
 
+from controller import workloads
 from controller.capacity import human
 from controller.workloads import Volume, VolumeClaim
 from csi.errors import InvalidRequest, Unavailable
 from deploy.operate.disk_cluster import DiskCluster, claim_path
 
-_PROVISIONED = "pvc-"
 _EVERY = 1.0
 
 
@@ -23,7 +23,7 @@ def resize(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         )
     for volume in cluster.volumes(name):
         claim = cluster.claim(volume)
-        if claim and volume.disk.startswith(_PROVISIONED):
+        if claim and workloads.claim_uid(volume.disk):
             return _by_claim(cluster, claim, arguments)
     cluster.driver.control(
         "ControllerExpandVolume", volume_id=name, capacity_range={"required_bytes": wanted}
@@ -38,7 +38,7 @@ def _grow_filesystem(cluster: DiskCluster, volume: Volume) -> bool:
 
     Not by way of the claim: app.toml's claims ask for a nominal size, for ever.
     """
-    if cluster.is_block(volume):
+    if volume.is_block:
         return True
     lease = cluster.lease(volume.disk)
     pod = cluster.pod(lease.holder) if lease and lease.holder else None

@@ -36,7 +36,7 @@ def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("disk", metavar="DISK", help="the disk's name")
     parser.add_argument("name", metavar="SNAPSHOT", help="the snapshot's name, a new one")
-    add_common(parser, _create)
+    add_common(parser, "snapshots:create")
 
 
 def _add_list(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,7 +45,7 @@ def _add_list(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument("disk", metavar="DISK", nargs="?", help="the disk's name")
     add_output(parser, (*BASIC_FORMATS, "name"))
-    add_common(parser, _list)
+    add_common(parser, "snapshots:show")
 
 
 def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,7 +58,7 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--as", dest="new", metavar="DISK", required=True, help="the new disk")
     add_size(parser, "as large as the snapshot")
     parser.add_argument("--block", action="store_true", help="for a disk used as a raw device")
-    add_common(parser, _restore)
+    add_common(parser, "snapshots:restore")
 
 
 def _add_delete(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,28 +69,4 @@ def _add_delete(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add_name(parser, what="snapshot")
     add_yes(parser)
-    add_common(parser, _delete)
-
-
-def _create(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, snapshots
-
-    return running.run(snapshots.create, arguments)
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, snapshots
-
-    return running.run(snapshots.show, arguments)
-
-
-def _restore(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, snapshots
-
-    return running.run(snapshots.restore, arguments)
-
-
-def _delete(arguments: argparse.Namespace) -> int:
-    from deploy.operate import running, snapshots
-
-    return running.run(snapshots.delete, arguments)
+    add_common(parser, "snapshots:delete")

@@ -18,8 +18,9 @@ from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
 from deploy.operate import overview
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
-from deploy.operate.figures import Figures
-from deploy.operate.overview import DiskFacts, DiskState
+from deploy.operate.disk_state import DiskState
+from deploy.operate.figures import DiskFigures, Figures
+from deploy.operate.overview import DiskFacts
 from tests.cluster.api_server import Cluster
 from tests.contract.leases import put
 
@@ -54,7 +55,7 @@ def facts(disks: DiskCluster, name: str, figures: Figures) -> DiskFacts:
 def test_what_is_known_of_a_disk_comes_from_its_volume_and_its_node(
     disks: DiskCluster, name: str
 ) -> None:
-    told = Figures(sizes={name: 128 << 20}, used={name: 4096}, nodes={name: "node-7"})
+    told = Figures(disks={name: DiskFigures("node-7", 128 << 20, 4096)})
 
     found = facts(disks, name, told)
 
@@ -65,14 +66,15 @@ def test_what_is_known_of_a_disk_comes_from_its_volume_and_its_node(
 
 
 def test_the_state_of_a_disk(disks: DiskCluster, cluster: Cluster, name: str) -> None:
-    told = Figures(nodes={name: "node-1"})
+    figures = DiskFigures("node-1", 64 << 20, 0)
+    told = Figures(disks={name: figures})
 
     assert facts(disks, name, Figures()).state is DiskState.PROVISIONING
     assert facts(disks, name, Figures(silent=("node node-1: away",))).state is DiskState.DETACHED
     put(cluster.store(), replace(HELD, disk=name))
     held = facts(disks, name, told)
     assert (held.state, held.holder) == (DiskState.ATTACHED, "shop/db-0")
-    damaged = replace(told, problems={name: ("Corrupted",)})
+    damaged = Figures(disks={name: replace(figures, problems=("Corrupted",))})
     assert facts(disks, name, damaged).state is DiskState.ERROR
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import builtins
-from collections.abc import Mapping, Sequence
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +12,12 @@ from typing import Any
 import pytest
 
 from csi.kubernetes_api import KubernetesApi
+from deploy.main import parser
 from deploy.operate import figures
 from deploy.operate.arguments import size
 from deploy.operate.driver import Driver
-from deploy.operate.figures import PoolFigures
-from deploy.operate.showing import pool_status
+from deploy.operate.figures import DiskFigures, PoolFigures
+from deploy.operate.pools import status_of
 from deploy.operate.tables import age, table
 
 GIB = 1 << 30
@@ -65,7 +68,7 @@ def test_ages_are_as_kubectl_writes_them(seconds: int, text: str) -> None:
 def test_a_pool_fills_with_data_or_metadata(used: int, metadata: float, status: str) -> None:
     pool = replace(POOL, used=used * GIB, metadata_used=metadata)
 
-    assert pool_status(pool) == status
+    assert status_of(pool) == status
 
 
 METRICS = """
@@ -109,8 +112,7 @@ def test_figures_are_what_the_nodes_tell() -> None:
     found = figures.read(Driver(Nodes([METRICS]), "here"))
 
     assert found.silent == ()
-    assert (found.sizes, found.used) == ({'a "b"': 500}, {'a "b"': 50})
-    assert found.nodes == {'a "b"': "node-0"}
+    assert found.disks == {'a "b"': DiskFigures("node-0", 500, 50)}
     assert found.pools[0].promise_limit == 2000
 
 
@@ -133,10 +135,33 @@ def test_a_node_that_tells_something_else_is_silent_and_hides_no_other(page: str
 
 
 def test_a_pool_without_room_is_full() -> None:
-    assert pool_status(replace(POOL, size=0, used=0)) == "full"
+    assert status_of(replace(POOL, size=0, used=0)) == "full"
 
 
 def test_what_is_empty_in_a_table_is_a_dash() -> None:
     assert table(("NAME", "AGE"), [("a-long-one", ""), ("b", "3m")]) == (
         "NAME         AGE\na-long-one   -\nb            3m\n"
     )
+
+
+def _commands(at: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    inner = [
+        one
+        for action in at._actions
+        if isinstance(action.choices, dict)
+        for one in action.choices.values()
+    ]
+    if not inner:
+        yield at
+    for one in inner:
+        yield from _commands(one)
+
+
+def test_every_command_has_what_does_it() -> None:
+    mine = re.compile("kubectl-miren (disk|pool)\\b")
+    commands = [one for one in _commands(parser()) if mine.match(one.prog)]
+
+    assert len(commands) > 15
+    for command in commands:
+        action = command.get_default("action")
+        assert callable(pkgutil.resolve_name(f"deploy.operate.{action}")), command.prog

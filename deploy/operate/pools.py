@@ -1,0 +1,79 @@
+"""How full pools are, shown."""
+
+import argparse
+
+from deploy import console
+from deploy.operate import figures
+from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.figures import PoolFigures
+from deploy.operate.tables import document, short, table
+
+FILLING, FULL = 0.80, 0.95
+"""Shares of a pool's data or metadata from which on it is said to be filling, and full."""
+
+_HEAD = (
+    "NODE",
+    "SIZE",
+    "USED",
+    "DATA",
+    "METADATA",
+    "PROMISED",
+    "LIMIT",
+    "DISKS",
+    "SNAPSHOTS",
+    "STATUS",
+)
+
+
+def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
+    """Show how full the pools are."""
+    found = figures.read_warning(cluster.driver).pools
+    for pool in found:
+        status = status_of(pool)
+        if status != "ok":
+            console.say(
+                f"warning: the pool of node {pool.node} is {status}: extend it (lvextend), or "
+                "delete disks and snapshots, before writes fail"
+            )
+    if arguments.output in {"json", "yaml"}:
+        return document([_facts(pool) for pool in found], arguments.output)
+    rows = [
+        (
+            pool.node,
+            short(pool.size),
+            short(pool.used),
+            f"{_share(pool):.0%}",
+            f"{pool.metadata_used:.0%}",
+            short(pool.promised),
+            short(pool.promise_limit),
+            str(pool.disks),
+            str(pool.snapshots),
+            status_of(pool),
+        )
+        for pool in found
+    ]
+    return table(_HEAD, rows) if rows else "no pools\n"
+
+
+def status_of(pool: PoolFigures) -> str:
+    """Return ok, filling or full."""
+    share = max(_share(pool), pool.metadata_used)
+    return "full" if share >= FULL else "filling" if share >= FILLING else "ok"
+
+
+def _share(pool: PoolFigures) -> float:
+    return pool.used / pool.size if pool.size else 1.0
+
+
+def _facts(pool: PoolFigures) -> dict[str, object]:
+    return {
+        "node": pool.node,
+        "sizeBytes": pool.size,
+        "usedBytes": pool.used,
+        "metadataUsedRatio": pool.metadata_used,
+        "promisedBytes": pool.promised,
+        "promiseLimitBytes": pool.promise_limit,
+        "disks": pool.disks,
+        "snapshots": pool.snapshots,
+        "status": status_of(pool),
+    }
