@@ -15,6 +15,7 @@ from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.network import Network
 from tests.cluster.node import Node
 from tests.cluster.pki import Pki
+from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.waiting import wait_until
 
 _READY_WITHIN = 120.0
@@ -130,6 +131,10 @@ class Cluster:
             timeout=within,
             check=False,
         )
+
+    def miren(self, *words: str, within: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run this checkout's kubectl-miren as admin; see its status."""
+        return self.run(KUBECTL_MIREN, *words, within=within)
 
     def load(self, archive: Path) -> None:
         """Bring one more image to all nodes, and to those to come."""

@@ -1,7 +1,6 @@
 """Somebody with an app's folder, a kubeconfig and `kubectl miren`."""
 
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -29,9 +28,8 @@ class Developer:
 
     def runs(self, *words: str, within: float = 150) -> "subprocess.CompletedProcess[str]":
         """Run kubectl-miren in the app's namespace."""
-        program = str(Path(sys.executable).with_name("kubectl-miren"))
         namespace = ("--namespace", self.apps.namespace)
-        return self._kubernetes.run(program, *words, *namespace, within=within)
+        return self._kubernetes.miren(*words, *namespace, within=within)
 
     def deploys(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Deploy the app, which has to work."""

@@ -3,7 +3,6 @@
 import base64
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,8 @@ class GoldenApp:
         return self._miren("undeploy", self.config.name)
 
     def _miren(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        program = str(Path(sys.executable).with_name("kubectl-miren"))
         options = ("--namespace", self.apps.namespace, "--timeout", f"{_WITHIN:g}")
-        return self._kubernetes.run(program, *words, *options, within=_WITHIN + 30)
+        return self._kubernetes.miren(*words, *options, within=_WITHIN + 30)
 
     def neighbour(self, folder: Path) -> "GoldenApp":
         """Another app in the same namespace."""

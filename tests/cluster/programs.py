@@ -1,10 +1,13 @@
-"""Where the programs are that scripts/go-program builds."""
+"""Where the programs are that scripts/go-program builds, and this checkout's own."""
 
 import functools
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.lvm.vm import ROOT
+
+KUBECTL_MIREN = str(Path(sys.executable).with_name("kubectl-miren"))
 
 
 @functools.cache

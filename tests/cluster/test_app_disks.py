@@ -3,10 +3,8 @@
 import json
 import re
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from tests.cluster.apps import Apps, Manifest, new_namespace, pod
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
+from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.waiting import wait_until
 
 pytestmark = pytest.mark.second
@@ -38,11 +37,10 @@ class App:
             f'[[services.db.disks]]\nname = "{self.disk}"\nmount_path = "/data"',
             *keys,
         ]
-        program = str(Path(sys.executable).with_name("kubectl-miren"))
         words = ("translate", "-", "--only", "disks", "--namespace", namespace, "-o", "json")
         toml = "\n".join(lines)
         printed = subprocess.run(
-            [program, *words], input=toml, stdout=subprocess.PIPE, text=True, check=True
+            [KUBECTL_MIREN, *words], input=toml, stdout=subprocess.PIPE, text=True, check=True
         ).stdout
         found: Any = json.loads(printed)
         items: list[Manifest] = found["items"]

@@ -2,9 +2,7 @@
 
 import json
 import re
-import sys
 import uuid
-from pathlib import Path
 
 import pytest
 
@@ -47,8 +45,7 @@ class Operator:
         return output
 
     def _run(self, *words: str, command: str = "disk") -> tuple[int, str, str]:
-        program = str(Path(sys.executable).with_name("kubectl-miren"))
-        done = self._kubernetes.run(program, command, *words, within=200)
+        done = self._kubernetes.miren(command, *words, within=200)
         return done.returncode, done.stdout, done.stderr
 
 

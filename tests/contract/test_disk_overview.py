@@ -3,12 +3,10 @@
 import json
 import re
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +20,7 @@ from deploy.operate.disk_state import DiskState
 from deploy.operate.figures import DiskFigures, Figures
 from deploy.operate.overview import DiskFacts
 from tests.cluster.api_server import Cluster
+from tests.cluster.programs import KUBECTL_MIREN
 from tests.contract.leases import put
 
 pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
@@ -79,9 +78,8 @@ def test_the_state_of_a_disk(disks: DiskCluster, cluster: Cluster, name: str) ->
 
 
 def run(cluster: Cluster, *words: str) -> "subprocess.CompletedProcess[str]":
-    program = Path(sys.executable).with_name("kubectl-miren")
     where = ("--driver-namespace", cluster.namespace)
-    command = [str(program), *words, *where]
+    command = [KUBECTL_MIREN, *words, *where]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -1,13 +1,8 @@
 """Tests run in the VM are pytest's own: counted, selected and shown like any others."""
 
-import os
-import shutil
-import subprocess
-import sys
-
 import pytest
 
-from tests.lvm.vm import ROOT
+from tests.elsewhere.probe import Probe, outcomes
 
 pytestmark = pytest.mark.lvm
 
@@ -45,29 +40,9 @@ def test_after_the_end(pool_spec):
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What pytest prints in a project that has this machinery and the probe as its only suite."""
-    project = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "pyproject.toml", project)
-    (project / "tests/contract").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "cluster", "elsewhere", "lvm"):
-        subprocess.run(["cp", "-r", ROOT / "tests" / name, project / "tests"], check=True)
-    (project / "tests/contract/test_probe.py").write_text(_PROBE)
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/contract"]
-    ended = subprocess.run(
-        command,
-        cwd=project,
-        env={**os.environ, "TMPDIR": str(project)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == pytest.ExitCode.TESTS_FAILED, ended.stdout + ended.stderr
-    return ended.stdout.splitlines()
-
-
-def _outcome(session: list[str], test: str) -> list[str]:
-    return [line.split()[1] for line in session if line.startswith(f"{test} ")]
+    """What pytest prints when the probe is all that there is."""
+    tests = {"contract/test_probe.py": _PROBE}
+    return Probe(tmp_path_factory.mktemp("project"), tests).run("tests/contract")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +60,8 @@ def _outcome(session: list[str], test: str) -> list[str]:
 def test_each_runs_where_it_belongs_and_reports_its_outcome(
     session: list[str], test: str, here: list[str], in_vm: list[str]
 ) -> None:
-    assert _outcome(session, f"tests/contract/test_probe.py::{test}") == here
-    assert _outcome(session, f"lvm:tests/contract/test_probe.py::{test}") == in_vm
+    assert outcomes(session, f"tests/contract/test_probe.py::{test}") == here
+    assert outcomes(session, f"lvm:tests/contract/test_probe.py::{test}") == in_vm
 
 
 def test_the_summary_counts_both(session: list[str]) -> None:

@@ -3,15 +3,9 @@
 The clusters of this probe are none: only where tests run is of interest here.
 """
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.lvm.vm import ROOT
+from tests.elsewhere.probe import Probe, outcomes
 
 _FIRST = """
 import os
@@ -47,39 +41,16 @@ def test_after_the_end(kubernetes):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has this machinery, and the probe as its only tests."""
-    project = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "pyproject.toml", project)
-    (project / "tests").mkdir()
-    for name in ("__init__.py", "conftest.py", "cluster", "elsewhere", "lvm"):
-        subprocess.run(["cp", "-r", ROOT / "tests" / name, project / "tests"], check=True)
-    for test in (project / "tests").glob("*/test_*.py"):
-        test.unlink()
-    (project / "tests/cluster/test_first.py").write_text(_FIRST)
-    (project / "tests/cluster/test_second.py").write_text(_SECOND)
-    return project
-
-
-def run(project: Path, *words: str) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *words]
-    ended = subprocess.run(
-        command,
-        cwd=project,
-        env={**os.environ, "TMPDIR": str(project)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert not ended.stderr
-    return ended.stdout.splitlines()
+def project(tmp_path_factory: pytest.TempPathFactory) -> Probe:
+    """A project with the probe as its only tests."""
+    tests = {"cluster/test_first.py": _FIRST, "cluster/test_second.py": _SECOND}
+    return Probe(tmp_path_factory.mktemp("project"), tests)
 
 
 @pytest.fixture(scope="module")
-def session(project: Path) -> list[str]:
+def session(project: Probe) -> list[str]:
     """What pytest prints."""
-    return run(project)
+    return project.run()
 
 
 def _summaries(session: list[str]) -> dict[str, str]:
@@ -106,9 +77,7 @@ def test_only_what_wants_the_second_cluster_runs_in_another_process(session: lis
     ],
 )
 def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -> None:
-    found = [line.split()[1] for line in session if line.startswith(f"tests/cluster/{test} ")]
-
-    assert found == [outcome]
+    assert outcomes(session, f"tests/cluster/{test}") == [outcome]
 
 
 def test_the_summary_counts_all(session: list[str]) -> None:
@@ -126,10 +95,10 @@ def test_a_pytest_that_dies_fails_the_rest_with_its_output_once(session: list[st
     assert [line.endswith("its output ended so:") for line in ends] == [True, False]
 
 
-def test_without_others_that_want_a_cluster_all_of_it_runs_here(project: Path) -> None:
+def test_without_others_that_want_a_cluster_all_of_it_runs_here(project: Probe) -> None:
     words = ("tests/cluster/test_second.py", "-k", "here or without")
 
-    pids = _summaries(run(project, *words))
+    pids = _summaries(project.run(*words))
 
     assert len(pids) == 2
     assert len(set(pids.values())) == 1
