@@ -98,4 +98,4 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/go-program csi-sanity >/dev/null
 
 .PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-monitoring bench fmt stubs stubs-check \
-	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus
+	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy

@@ -96,7 +96,8 @@ def users(device: Path) -> list[Mount]:
 
 def numbers_in_use() -> set[tuple[int, int]]:
     """Return the numbers of all block devices that have users (see `users`), in one look."""
-    return {number for mount in mounts() if (number := _number_of(mount)) is not None}
+    found = ((_filesystem_number(mount), _node_number(mount)) for mount in mounts())
+    return {number for numbers in found for number in numbers if number is not None}
 
 
 def at(target: Path) -> Mount | None:
@@ -184,26 +185,26 @@ def _decoded(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
-def _number_of(mount: Mount) -> tuple[int, int] | None:
-    if mount.root != "/" and mount.fstype in {"devtmpfs", "tmpfs"}:
-        return block_number(mount.target)
-    if mount.device[0] != 0:
-        return mount.device
-    return block_number(Path(mount.source)) if mount.source.startswith("/") else None
-
-
 def _is_of(mount: Mount, number: tuple[int, int] | None) -> bool:
-    if mount.device[0] != 0:
-        return mount.device == number
-    # An anonymous number, as btrfs has: what it was mounted from tells more.
-    from_path = mount.source.startswith("/")
-    return from_path and number is not None and block_number(Path(mount.source)) == number
+    return number is not None and _filesystem_number(mount) == number
 
 
 def _is_node(mount: Mount, number: tuple[int, int] | None) -> bool:
-    if mount.root == "/" or mount.fstype not in {"devtmpfs", "tmpfs"}:
-        return False
-    return number is not None and block_number(mount.target) == number
+    return number is not None and _node_number(mount) == number
+
+
+def _filesystem_number(mount: Mount) -> tuple[int, int] | None:
+    """Return the number of the block device whose filesystem is mounted."""
+    if mount.device[0] != 0:
+        return mount.device
+    # An anonymous number, as btrfs has: what it was mounted from tells more.
+    return block_number(Path(mount.source)) if mount.source.startswith("/") else None
+
+
+def _node_number(mount: Mount) -> tuple[int, int] | None:
+    """Return the number of the block device that is itself mounted, as a file."""
+    is_file = mount.root != "/" and mount.fstype in {"devtmpfs", "tmpfs"}
+    return block_number(mount.target) if is_file else None
 
 
 def _place(target: Path) -> Path:
