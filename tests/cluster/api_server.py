@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from csi import DEFAULT_NAMESPACE
 from tests.cluster.programs import go_program
 
 if TYPE_CHECKING:
@@ -201,6 +202,17 @@ class Cluster:
         """Change a Lease object as `kubectl patch --type merge` does."""
         content = "application/merge-patch+json"
         self._server.request("PATCH", f"{self._leases}/{lease}", patch, content)
+
+
+def driver_namespace(server: ApiServer) -> Cluster:
+    """The namespace that a driver has outside of a cluster, without the leases of earlier ones.
+
+    One that was killed would lead for half a minute more.
+    """
+    cluster = Cluster(server, DEFAULT_NAMESPACE)
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases"
+    server.request("DELETE", path)
+    return cluster
 
 
 def _free_port() -> int:

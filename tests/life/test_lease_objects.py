@@ -5,19 +5,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.cluster.api_server import ApiServer, Cluster
+from tests.cluster.api_server import ApiServer, Cluster, driver_namespace
 from tests.life.app import Instance, Operator, refused
 from tests.life.conftest import Drivers
 
 pytestmark = pytest.mark.loop_only  # leases are the same on every pool
 
-NAMESPACE = "miren-system"
-
 
 @pytest.fixture
 def system(api_server: ApiServer, cluster: Cluster) -> Cluster:  # noqa: ARG001 - sets KUBECONFIG
     """The driver's own namespace."""
-    return Cluster(api_server, NAMESPACE)
+    return driver_namespace(api_server)
 
 
 def test_a_disk_is_held_released_and_kept_through_an_outage(

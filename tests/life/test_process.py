@@ -15,6 +15,7 @@ import pytest
 
 from csi.stubs import csi_pb2, csi_pb2_grpc
 from deploy.local_driver import LocalDriver, mount_capability
+from tests.cluster.waiting import wait_until
 from tests.life.app import SIZE, Instance, Operator, refused
 from tests.life.conftest import Drivers
 from tests.life.gate import gate
@@ -227,10 +228,15 @@ def test_a_running_call_is_finished_before_the_driver_stops(
         db.attach()
         staging = threads.submit(db.stage)
         mkfs.wait_until_reached()
+        with grpc.insecure_channel(f"unix://{driver.socket}") as channel:
+            identity = csi_pb2_grpc.IdentityStub(channel)
+            identity.GetPluginInfo(csi_pb2.GetPluginInfoRequest())
 
-        os.kill(driver.pid, signal.SIGTERM)
-        with grpc.insecure_channel(f"unix://{driver.socket}") as late:
-            _wait_until_refused(csi_pb2_grpc.IdentityStub(late))
+            os.kill(driver.pid, signal.SIGTERM)
+            # Before that calls are let in, and gRPC itself cancels one that comes just then.
+            wait_until(lambda: not _listens(driver), "no connection is taken", within=30)
+            with refused(grpc.StatusCode.UNAVAILABLE):
+                identity.GetPluginInfo(csi_pb2.GetPluginInfoRequest(), timeout=30)
         assert not staging.done()
         mkfs.open()
 
@@ -247,11 +253,9 @@ def exit_status(driver: LocalDriver) -> int:
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
-def _wait_until_refused(identity: csi_pb2_grpc.IdentityStub) -> None:
-    """New calls are let in only until the driver has seen the signal."""
-    with refused(grpc.StatusCode.UNAVAILABLE):
-        while True:
-            identity.GetPluginInfo(csi_pb2.GetPluginInfoRequest(), timeout=30)
+def _listens(driver: LocalDriver) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(driver.socket)) == 0
 
 
 @pytest.mark.loop_only

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local_driver import LocalDriver
-from tests.cluster.api_server import ApiServer, Cluster
+from tests.cluster.api_server import ApiServer, Cluster, driver_namespace
 from tests.cluster.waiting import wait_until
 from tests.life.app import Instance, Operator, refused
 from tests.life.host import Host
@@ -41,7 +41,7 @@ def driver(
     host = Host(folder)
     pool = folder / "pool"
     pool.mkdir()
-    Cluster(api_server, "miren-system")
+    driver_namespace(api_server)
     apps = Cluster(api_server, "default")
     for pod in ("monitored-0", "monitored-1"):
         apps.pod(pod)
