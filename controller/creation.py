@@ -168,6 +168,8 @@ def mismatch(disk: Disk, wanted: Wanted) -> str:
 
     What the request leaves open fits any disk.
     """
+    if disk.scratch_for:
+        return "it is a scratch volume, which goes with its pod; choose another name"
     if not wanted.size.admits(disk.size):
         return f"it has {disk.size} bytes, not {wanted.size}"
     if disk.source != wanted.source:

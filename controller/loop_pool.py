@@ -16,7 +16,7 @@ from controller.image_cut import Copy
 from controller.image_file import Draft, reporting
 from controller.image_store import Entry
 from controller.loop_snapshots import LoopSnapshots
-from controller.promises import Promises
+from controller.promises import Promises, promise
 from csi.disk import (
     MIB,
     Content,
@@ -90,7 +90,7 @@ class LoopPool:
             made = self._copied(disk, draft) if disk.source else disk
             draft.grow(disk.size)
             draft.describe(image_facts.encode(made))
-            with self._promised(disk.name, disk.size):
+            with self._promised(disk.name, promise(disk)):
                 return self._disks.publish(draft, made)
 
     def _copied(self, disk: Disk, draft: Draft) -> Disk:
@@ -121,6 +121,13 @@ class LoopPool:
 
     def disks(self) -> list[Disk]:
         """Read the facts of all images; files that are not ours are passed over."""
+        return [disk for disk in self._all_disks() if not disk.scratch_for]
+
+    def scratch(self) -> list[Disk]:
+        """Read the facts of all images, and return the scratch volumes."""
+        return [disk for disk in self._all_disks() if disk.scratch_for]
+
+    def _all_disks(self) -> list[Disk]:
         return [entry.thing for entry in self._disks.entries()]
 
     def delete(self, name: str) -> None:
@@ -230,7 +237,11 @@ class LoopPool:
             disks, images = self._disks.entries(), self._images.entries()
             return Inventory(
                 usage=self._usage(disks, images),
-                disks=tuple(StoredDisk(one.thing, one.allocated) for one in disks),
+                disks=tuple(
+                    StoredDisk(one.thing, one.allocated)
+                    for one in disks
+                    if not one.thing.scratch_for
+                ),
                 snapshots=len(images),
             )
 
@@ -242,7 +253,7 @@ class LoopPool:
         return PoolUsage(
             size=loop_folder.room(self._folder, used),
             used=used,
-            provisioned=sum(entry.thing.size for entry in disks),
+            provisioned=sum(one.thing.size for one in disks if not one.thing.scratch_for),
             overcommit=self._overcommit,
             granularity=_GRANULARITY,
         )
@@ -251,8 +262,8 @@ class LoopPool:
         """Spare the work for a disk that has no chance; `_promised` decides in the end."""
         with self._promising:
             usage = self._promises.recent()
-        if disk.size > usage.promisable:
-            admit(self.usage(), _called(disk.name), disk.size)
+        if promise(disk) > usage.promisable:
+            admit(self.usage(), _called(disk.name), promise(disk))
 
     @contextmanager
     def _promised(self, name: str, extra: int) -> Iterator[None]:

@@ -13,7 +13,7 @@ from controller.lvm_removal import LvmRemoval
 from controller.lvm_repair import LvmRepair
 from controller.lvm_session import Lvm, LvmSession, Observe, Reply, Row, ignore
 from controller.lvm_snapshots import LvmSnapshots
-from controller.promises import Promises
+from controller.promises import Promises, promise
 from controller.thin_metadata import ThinMetadata
 from controller.thin_pool import ThinPool
 from csi.disk import (
@@ -128,7 +128,7 @@ class LvmPool:
     def create(self, disk: Disk) -> Disk:
         """Make a thin LV with all facts in its tags, or return the one that exists."""
         try:
-            with self._promises.hold(_called(disk.name), disk.size):
+            with self._promises.hold(_called(disk.name), promise(disk)):
                 return self._create(disk)
         except (PoolFull, NotFound) as error:
             # What exists needs neither room nor its source any more.
@@ -207,6 +207,13 @@ class LvmPool:
 
     def disks(self) -> list[Disk]:
         """List the LVs that carry our disk tag; others are not looked at."""
+        return [disk for disk in self._all_disks() if not disk.scratch_for]
+
+    def scratch(self) -> list[Disk]:
+        """List the LVs that carry the tag of a scratch volume as well."""
+        return [disk for disk in self._all_disks() if disk.scratch_for]
+
+    def _all_disks(self) -> list[Disk]:
         found = [lvm_tags.disk_of(row) for row in self._group.rows() if lvm_tags.is_disk(row)]
         return sorted(found, key=lambda disk: disk.name)
 
@@ -318,7 +325,7 @@ class LvmPool:
         disks = (
             StoredDisk(lvm_tags.disk_of(row), _written(row))
             for row in rows
-            if lvm_tags.is_disk(row)
+            if lvm_tags.is_disk(row) and not lvm_tags.is_scratch(row)
         )
         return Inventory(
             usage=self._usage(rows),
@@ -339,7 +346,11 @@ class LvmPool:
         return PoolUsage(
             size=size,
             used=_written(pool),
-            provisioned=sum(int(row["lv_size"]) for row in ours if lvm_tags.is_disk(row)),
+            provisioned=sum(
+                int(row["lv_size"])
+                for row in ours
+                if lvm_tags.is_disk(row) and not lvm_tags.is_scratch(row)
+            ),
             overcommit=self._overcommit,
             granularity=int(pool["vg_extent_size"]),
             metadata_used=float(pool["metadata_percent"] or 0) / 100,

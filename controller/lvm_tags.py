@@ -31,6 +31,8 @@ LEASE_TIMEOUT = "lease"
 FRESH_UUID = "uuid"
 GROW = "grow"
 """Bytes that a clone still has to grow to: set with its creation, dropped when it has grown."""
+SCRATCH = "scratch"
+"""The uid of the pod whose scratch volume it is; a disk of users has no such tag."""
 TIME = "time"
 """When a snapshot was cut; one without it belongs to a group that is being cut, or never was."""
 GROUP = "group"
@@ -75,6 +77,7 @@ def disk_tags(disk: Disk, *, grow: int | None = None) -> list[str]:
         LEASE_TIMEOUT: repr(disk.lease_timeout),
         FRESH_UUID: "renew" if disk.fresh_uuid else "",
         GROW: str(grow) if grow else "",
+        SCRATCH: disk.scratch_for,
     }
     return _tags(facts)
 
@@ -122,6 +125,7 @@ def disk_of(row: Mapping[str, str]) -> Disk:
         lease_timeout=float(facts.get(LEASE_TIMEOUT, DEFAULT_LEASE_TIMEOUT)),
         read_ahead_kib=None if ahead == "auto" else int(ahead) // 1024,
         fresh_uuid=FRESH_UUID in facts,
+        scratch_for=facts.get(SCRATCH, ""),
     )
 
 
@@ -148,6 +152,11 @@ def is_disk(row: Mapping[str, str]) -> bool:
     """Tell whether an LV is a disk of this driver."""
     facts = parse(row["lv_tags"])
     return DISK in facts and SNAPSHOT not in facts
+
+
+def is_scratch(row: Mapping[str, str]) -> bool:
+    """Tell whether an LV is the scratch volume of a pod."""
+    return SCRATCH in parse(row["lv_tags"])
 
 
 def is_snapshot(row: Mapping[str, str]) -> bool:

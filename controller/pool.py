@@ -35,14 +35,15 @@ class Pool(Protocol):
         Raises:
             NotFound: the source does not exist.
             OutOfRange: the size is below the source's.
-            PoolFull: no room, or the overcommit limit says no; with the figures.
+            PoolFull: no room, or the overcommit limit says no; with the figures. The limit does not
+                concern a scratch volume that is a copy (see `promises.promise`).
         """
 
     def get(self, name: str) -> Disk:
         """Return the disk, or raise NotFound."""
 
     def disks(self) -> list[Disk]:
-        """Return all disks of this driver, sorted by name."""
+        """Return all disks of this driver, sorted by name; scratch volumes are no such disks."""
 
     def delete(self, name: str) -> None:
         """Delete the disk and its data; its snapshots stay.
@@ -97,6 +98,9 @@ class Pool(Protocol):
 
 class HostPool(Pool, Protocol):
     """A pool whose devices are on this host."""
+
+    def scratch(self) -> list[Disk]:
+        """Return the scratch volumes of pods, sorted by name."""
 
     def inventory(self) -> Inventory:
         """Return all disks and how full the pool is, at no more cost than `usage`."""

@@ -7,10 +7,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from controller.capacity import admit
-from csi.disk import PoolUsage
+from csi.disk import Disk, PoolUsage
 
 _AGE = 10.0
 """Seconds after which promises are counted again: other programs may change the pool too."""
+
+
+def promise(disk: Disk) -> int:
+    """Return the bytes that a pool promises by making a disk, for which it must have room.
+
+    A scratch volume that is a copy is promised nothing, whatever its size: like a snapshot it only
+    keeps what its source had already, and it goes soon. An empty one must have room, for a disk
+    is to come of it; that one is counted then, so the scratch volume is not counted as well.
+    """
+    return 0 if disk.scratch_for and disk.source else disk.size
 
 
 class Promises:

@@ -58,6 +58,9 @@ class Disk:
     """A clone whose filesystem still has its origin's UUID: renew it before the first mount."""
     node: str = ""
     """The node whose pool has it; pools themselves do not say."""
+    scratch_for: str = ""
+    """The uid of the pod whose scratch volume it is: made for that pod, and deleted when it ends.
+    Empty for a disk of users. Lists and figures leave scratch volumes out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from csi.http_server import HttpServer
     from csi.metrics import Metrics
     from node.registration import RegistrationService
+    from node.scratch import ScratchVolumes
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def serve(chosen: options.Options) -> int:
     stop, refused = _stop_event(), threading.Event()
     registration = _registration(chosen, refused, stop)
     metrics = _metrics(chosen)
-    guard = CallGuard(Turnstile(), metrics.observe_call if metrics else calls.ignore)
+    turnstile = Turnstile()
+    guard = CallGuard(turnstile, metrics.observe_call if metrics else calls.ignore)
     with ExitStack() as stack:
         parts = open_parts(chosen, stack, metrics)
         http = _http_server(chosen, metrics, registration, parts)
@@ -69,8 +71,8 @@ def serve(chosen: options.Options) -> int:
             parts.pool.recover()
         for server in _servers(chosen, guard, parts):
             stack.enter_context(_running(server))
-        if parts.record and parts.record.upkeep:
-            stack.enter_context(_running(parts.record.upkeep))
+        for part in _care(chosen, parts, turnstile):
+            stack.enter_context(_running(part))
         if registration:
             # Not earlier: kubelet calls the Node service as soon as it sees the socket.
             server = Server(registration.address, [registration.add_to], guard)
@@ -82,6 +84,17 @@ def serve(chosen: options.Options) -> int:
             pass
         log.info("stopping: running calls may finish")
     return 1 if refused.is_set() else 0
+
+
+def _care(chosen: options.Options, parts: Parts, turnstile: Turnstile) -> Iterator[_Part]:
+    """Yield what is done without being asked for."""
+    if parts.record and parts.record.upkeep:
+        yield parts.record.upkeep
+    if chosen.kubelet_dir and parts.pool:
+        from node.scratch_care import ScratchCare
+
+        volumes = _scratch_volumes(chosen, parts.pool)
+        yield ScratchCare(parts.pool, volumes, chosen.kubelet_dir, turnstile)
 
 
 def _stop_event() -> threading.Event:
@@ -218,9 +231,17 @@ def _node_service(chosen: options.Options, pool: "HostPool") -> Register:
     from node.local_disks import LocalDisks
     from node.service import NodeService
 
-    local = LocalDisks(chosen.local_root)
-    service = NodeService(chosen.node_id, pool, local, chosen.max_volumes)
+    local, volumes = LocalDisks(chosen.local_root), _scratch_volumes(chosen, pool)
+    service = NodeService(chosen.node_id, pool, local, volumes, chosen.max_volumes)
     return lambda server: csi_pb2_grpc.add_NodeServicer_to_server(service, server)
+
+
+def _scratch_volumes(chosen: options.Options, pool: "HostPool") -> "ScratchVolumes":
+    from node.scratch import ScratchVolumes
+
+    # Beside the socket: in a cluster that is a folder of the host, seen by this driver alone.
+    folder = endpoint.parse(chosen.node_endpoint).with_suffix(".scratch")
+    return ScratchVolumes(pool, folder, chosen.namespace)
 
 
 if __name__ == "__main__":

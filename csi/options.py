@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from csi import __version__, http_address, logs
+from csi import DEFAULT_NAMESPACE, __version__, http_address, logs
 from csi.http_address import Address
 
 Convert = Callable[[str], object]
@@ -52,6 +52,8 @@ class Options:
     """Where a node's pool is served to a controller elsewhere; nowhere unless said."""
     tls: Path | None
     """The folder with tls.crt and tls.key for that."""
+    namespace: str
+    """The driver's own, whose pods may have scratch volumes."""
     kubelet_dir: Path | None
     """Kubelet's --root-dir, where the driver registers itself; None when it does not."""
     log_level: str
@@ -86,6 +88,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         if not values[name]:
             parser.error(f"--{name.replace('_', '-')} is missing")
     values.setdefault("leases", "")
+    values.setdefault("namespace", "")
     for name in ("kubelet_dir", "pool_endpoint", "tls"):
         values.setdefault(name, None)
     if values["pool_endpoint"] and not values["tls"]:
@@ -137,6 +140,8 @@ def _add_options(parser: argparse.ArgumentParser, role: str, environ: Mapping[st
     if role != "controller":
         register = "kubelet's --root-dir, to register with it: usually /var/lib/kubelet"
         add("--kubelet-dir", "DIR", register, "", _or_none(_absolute))
+        own = "the driver's own namespace: only its pods get inline volumes"
+        add("--namespace", "NAME", own, DEFAULT_NAMESPACE)
     if role == "node":
         served = "where this node's pool is served to a controller elsewhere, such as :9809"
         add("--pool-endpoint", "[ADDRESS]:PORT", served, "", _or_none(_http_address))

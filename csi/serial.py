@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from csi import scratch
 from csi.errors import Busy
 
 
@@ -40,6 +41,14 @@ def _create_volume(request: Any) -> list[Claim]:
         claims.append(_disk(source.volume.volume_id, shared=True))
     if source.HasField("snapshot"):
         claims.append(Claim("snapshot", source.snapshot.snapshot_id, shared=True))
+    return claims
+
+
+def _publish(request: Any) -> list[Claim]:
+    claims = _volume(request)
+    source = scratch.source_of(request.volume_context)
+    if source is not None and scratch.is_wanted(request.volume_context):
+        claims.append(Claim(source.kind, source.name, shared=True))
     return claims
 
 
@@ -81,7 +90,7 @@ CLAIMS: Mapping[str, Callable[[Any], list[Claim]]] = {
     "GetMetadataDeltaRequest": _delta,
     "NodeStageVolumeRequest": _volume,
     "NodeUnstageVolumeRequest": _volume,
-    "NodePublishVolumeRequest": _volume,
+    "NodePublishVolumeRequest": _publish,
     "NodeUnpublishVolumeRequest": _volume,
     "NodeExpandVolumeRequest": _volume,
 }

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from csi.disk import Content, Disk, PoolUsage
+from csi.disk import Content, Disk, PoolUsage, Snapshot
 
 
 class Devices(Protocol):
@@ -32,3 +32,19 @@ class Devices(Protocol):
 
     def usage(self) -> PoolUsage:
         """Return how full the pool is; raises Unavailable."""
+
+
+class ScratchPool(Devices, Protocol):
+    """What scratch volumes need besides: a place where they are made."""
+
+    def create(self, disk: Disk) -> Disk:
+        """Make the disk, or return the one of that name; see `controller.pool.Pool.create`."""
+
+    def delete(self, name: str) -> None:
+        """Delete the disk. Raises NotFound, or DiskInUse when it is mounted or open."""
+
+    def get_snapshot(self, name: str) -> Snapshot:
+        """Return the snapshot, or raise NotFound."""
+
+    def scratch(self) -> list[Disk]:
+        """Return the scratch volumes of pods, sorted by name."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from csi import TOPOLOGY_KEY, capability, local_id
+from csi import TOPOLOGY_KEY, capability, local_id, scratch
 from csi.errors import InvalidRequest, NotFound, Refused
 from csi.stubs import csi_pb2, csi_pb2_grpc
 from node import expansion, health, mounts, paths, staging, usage
@@ -11,6 +11,7 @@ from node.devices import Devices
 from node.health import Condition
 from node.local_disks import LocalDisks, shows
 from node.publishing import Publishing
+from node.scratch import ScratchVolumes
 from node.staging import Staging
 from node.usage import Amount, Usage
 
@@ -30,7 +31,12 @@ class NodeService(csi_pb2_grpc.NodeServicer):
     """Mounts disks of the pool and local disks on this node; raises csi.errors."""
 
     def __init__(
-        self, node_id: str, devices: Devices, local_disks: LocalDisks, max_volumes: int
+        self,
+        node_id: str,
+        devices: Devices,
+        local_disks: LocalDisks,
+        scratch_volumes: ScratchVolumes,
+        max_volumes: int,
     ) -> None:
         """Make the service.
 
@@ -38,11 +44,13 @@ class NodeService(csi_pb2_grpc.NodeServicer):
             node_id: this node's name.
             devices: the disks of the pool.
             local_disks: the local disks.
+            scratch_volumes: the inline volumes of pods.
             max_volumes: how many disks may be attached here at once; 0 for no limit.
         """
         self._node_id = node_id
         self._devices = devices
         self._local = local_disks
+        self._scratch = scratch_volumes
         self._max_volumes = max_volumes
         self._staging = Staging(devices)
         self._publishing = Publishing(devices)
@@ -77,6 +85,10 @@ class NodeService(csi_pb2_grpc.NodeServicer):
         name = request.volume_id
         target = paths.parse("target_path", request.target_path)
         wanted = _capability(request, name)
+        if scratch.is_wanted(request.volume_context):
+            asked = scratch.parse(request.volume_context)
+            self._scratch.publish(name, target, asked, wanted, read_only=request.readonly)
+            return csi_pb2.NodePublishVolumeResponse()
         if local_id.is_local(name):
             self._local.publish(name, target, wanted, read_only=request.readonly)
             return csi_pb2.NodePublishVolumeResponse()
@@ -94,6 +106,8 @@ class NodeService(csi_pb2_grpc.NodeServicer):
         target = paths.parse("target_path", request.target_path)
         if local_id.is_local(name):
             self._local.unpublish(name, target)
+        elif self._scratch.has(name):
+            self._scratch.unpublish(name, target)
         else:
             self._publishing.unpublish(name, target)
         return csi_pb2.NodeUnpublishVolumeResponse()

@@ -21,6 +21,7 @@ from csi import mount_flags
 from csi.capability import Capability
 from csi.disk import Content, Disk
 from csi.errors import DiskError, DiskInUse, ForeignData, Incompatible, Refused, Unavailable
+from csi.scratch import DEVICE
 from node import (
     block_device,
     comparison,
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 FIELD = "staging_target_path"
 
-NODE = "device"
+NODE = DEVICE
 """The file in the staging folder on which a raw block device is bound."""
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from controller.loop_pool import LoopPool
 from csi.disk import Content
 from csi.errors import InvalidRequest, NotFound, OutOfRange, Refused
 from csi.stubs import csi_pb2
 from deploy.local_driver import block_capability, mount_capability
 from node import block_device, device_programs
 from node.local_disks import LocalDisks
+from node.scratch import ScratchVolumes
 from node.service import NodeService
 from tests.life.host import Host
 from tests.life.node.loop_disks import ROOMY, SIZE, LoopDisks
@@ -101,7 +103,9 @@ class Node:
 @pytest.fixture
 def node(disks: LoopDisks, tmp_path: Path, stage: Path, target: Path) -> Node:
     local = LocalDisks(tmp_path / "local")
-    return Node(NodeService("coordinator", disks, local, 16), stage, target)
+    pool = LoopPool(tmp_path / "pool", 2.0)
+    volumes = ScratchVolumes(pool, tmp_path / "scratch", "miren-system")
+    return Node(NodeService("coordinator", disks, local, volumes, 16), stage, target)
 
 
 @each_filesystem

@@ -103,6 +103,12 @@ class MemoryPool:
 
     def disks(self) -> list[Disk]:
         self.check()
+        return [disk for disk in self._sorted() if not disk.scratch_for]
+
+    def scratch(self) -> list[Disk]:
+        return [disk for disk in self._sorted() if disk.scratch_for]
+
+    def _sorted(self) -> list[Disk]:
         return [self._disks[name][0] for name in sorted(self._disks)]
 
     def delete(self, name: str) -> None:

@@ -22,6 +22,7 @@ DISKS = st.builds(
     lease_timeout=st.floats(min_value=0, allow_nan=False, allow_infinity=False),
     read_ahead_kib=st.none() | st.integers(min_value=0),
     fresh_uuid=st.booleans(),
+    scratch_for=NAMES | st.just(""),
 )
 SNAPSHOTS = st.builds(
     Snapshot,

@@ -24,6 +24,7 @@ DISKS = st.builds(
     source=st.none() | st.builds(Source, st.sampled_from(SourceKind), NAMES),
     lease_timeout=st.floats(0.001, 1e9),
     fresh_uuid=st.booleans(),
+    scratch_for=NAMES | st.just(""),
 )
 SNAPSHOTS = st.builds(
     Snapshot,

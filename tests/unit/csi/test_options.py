@@ -36,6 +36,7 @@ def test_every_option_has_an_environment_variable() -> None:
         "MIREN_CSI_MAX_VOLUMES": "8",
         "MIREN_CSI_HTTP_ENDPOINT": "127.0.0.1:9808",
         "MIREN_CSI_KUBELET_DIR": "/var/lib/kubelet",
+        "MIREN_CSI_NAMESPACE": "storage",
         "MIREN_CSI_LOG_LEVEL": "debug",
         "MIREN_CSI_LOG_FORMAT": "json",
     }
@@ -43,6 +44,7 @@ def test_every_option_has_an_environment_variable() -> None:
     assert (chosen.endpoint, chosen.node_endpoint) == ("unix:///e", "unix:///n")
     assert (chosen.node_id, chosen.pool, chosen.leases) == ("n2", "lvm:vg/pool", "file:/l")
     assert (str(chosen.local_root), chosen.overcommit) == ("/srv/local", 3.5)
+    assert chosen.namespace == "storage"
     assert (chosen.max_volumes, chosen.log_level, chosen.log_format) == (8, "debug", "json")
     assert (str(chosen.http_endpoint), str(chosen.kubelet_dir)) == (
         "127.0.0.1:9808",
