@@ -1,0 +1,227 @@
+"""A driver that is killed between any two steps of making or removing a scratch volume.
+
+What comes next is the same call again, or the call that undoes it, or nothing but the pod's end.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+
+import pytest
+
+from controller.loop_pool import LoopPool
+from controller.lvm_pool import LvmPool
+from controller.pool import HostPool
+from csi.capability import Capability
+from csi.capability import Mode as Access
+from csi.disk import DEFAULT_FILESYSTEM, MIB, Content, Disk, Source, SourceKind
+from csi.opening import open_pool
+from csi.scratch import Mode, Scratch
+from csi.serial import Turnstile
+from node import device_programs, mounts, paths
+from node.scratch import ScratchVolumes
+from node.scratch_care import ScratchCare
+from tests.life.host import Host
+
+KILLED = 9
+STEPS: frozenset[CodeType] = frozenset(
+    function.__code__
+    for function in (
+        *(mounts.mount, mounts.bind, mounts.unmount, paths.remove, paths._made),
+        device_programs.run,
+        *(
+            verb
+            for pool in (LoopPool, LvmPool)
+            for verb in (pool.create, pool.attach, pool.mark, pool.detach, pool.delete)
+        ),
+    )
+)
+"""What changes anything: the driver is killed before and after each."""
+
+ORDERS = Source(SourceKind.DISK, "orders")
+Then = Callable[["Life"], None]
+
+
+@dataclass(slots=True)
+class Life:
+    """One scratch volume and the pool that it is in, opened anew after each kill."""
+
+    spec: str
+    folder: Path
+    wanted: Scratch
+    pool: HostPool
+
+    name = f"csi-{hashlib.sha256(b'pod disk').hexdigest()}"
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "pods" / self.wanted.pod / "volume" / "mount"
+
+    def volumes(self, pool: HostPool) -> ScratchVolumes:
+        return ScratchVolumes(pool, self.folder / "scratch", self.wanted.namespace)
+
+    def publish(self, pool: HostPool) -> None:
+        use = Capability(Access.SINGLE_NODE_WRITER)
+        read_only = self.wanted.source is not None
+        volumes = self.volumes(pool)
+        volumes.publish(self.name, self.target, self.wanted, use, read_only=read_only)
+
+    def unpublish(self, pool: HostPool) -> None:
+        volumes = self.volumes(pool)
+        assert volumes.has(self.name)
+        volumes.unpublish(self.name, self.target)
+
+    def appear(self) -> None:
+        """kubelet makes the pod's folder."""
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+
+    def is_shown(self) -> bool:
+        if self.wanted.source is None:
+            return (self.target / "lost+found").is_dir()
+        if self.wanted.is_block:
+            device = self.target / "device"
+            return device.is_block_device() and device.read_bytes()[MIB:][:5] == b"first"
+        return (self.target / "file").read_bytes() == b"first"
+
+    def killed(self, call: Callable[[HostPool], None], step: int) -> bool:
+        """Make a call in a process that is killed at a step; false if it ended before."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                pool = open_pool(self.spec, 10.0)
+                sys.setprofile(_Killer(step))
+                call(pool)
+                status = 0
+            os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(ended)
+        assert code in (0, KILLED)
+        self.pool.recover()
+        return code == KILLED
+
+
+class _Killer:
+    def __init__(self, step: int) -> None:
+        self._left = step
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event in ("call", "return") and frame.f_code in STEPS:
+            self._left -= 1
+            if self._left == 0:
+                os._exit(KILLED)
+
+
+def again_and_end(life: Life) -> None:
+    """kubelet repeats the call, and later the pod ends."""
+    life.publish(life.pool)
+    assert life.is_shown()
+    life.unpublish(life.pool)
+
+
+def end(life: Life) -> None:
+    """The pod ends at once."""
+    life.unpublish(life.pool)
+
+
+def forgotten(life: Life) -> None:
+    """kubelet undoes only what it knows of."""
+    subprocess.run(["umount", "--recursive", "--quiet", life.target], check=False)
+    pods = life.folder / "pods"
+    shutil.rmtree(pods / life.wanted.pod)
+    ScratchCare(life.pool, life.volumes(life.pool), life.folder, Turnstile()).look()
+
+
+WANTED = {
+    "empty": Scratch("pod-uid", "miren-system", size=16 * MIB),
+    "copy": Scratch("pod-uid", "miren-system", ORDERS),
+    "block": Scratch("pod-uid", "miren-system", ORDERS, mode=Mode.BLOCK),
+}
+
+
+@pytest.fixture
+def pool(pool_spec: str) -> Iterator[HostPool]:
+    with contextlib.closing(open_pool(pool_spec, 10.0)) as pool:
+        yield pool
+
+
+@pytest.fixture(params=WANTED)
+def life(
+    request: pytest.FixtureRequest, pool: HostPool, pool_spec: str, tmp_path: Path, host: Host
+) -> Life:
+    """A volume to be made, a copy of a disk with one file, or with something at 1 MiB."""
+    wanted = WANTED[request.param]
+    pool.create(Disk("orders", 16 * MIB))
+    device = pool.attach("orders")
+    if wanted.is_block:
+        descriptor = os.open(device, os.O_WRONLY)
+        os.pwrite(descriptor, b"first", MIB)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        pool.mark("orders", Content.RAW)
+    else:
+        subprocess.run([f"mkfs.{DEFAULT_FILESYSTEM}", "-q", device], check=True)
+        place = tmp_path / "orders"
+        place.mkdir()
+        subprocess.run(["mount", device, place], check=True)
+        (place / "file").write_bytes(b"first")
+        subprocess.run(["umount", place], check=True)
+        pool.mark("orders", Content.FORMATTED)
+    pool.detach("orders")
+    assert host.mounts() == []
+    return Life(pool_spec, tmp_path, wanted, pool)
+
+
+def assert_nothing_is_left(life: Life, host: Host) -> None:
+    assert [disk.name for disk in life.pool.disks()] == ["orders"]
+    assert life.pool.scratch() == []
+    assert host.mounts() == []
+    assert host.loop_devices() == []
+    assert host.suspended_devices() == []
+    assert not life.target.exists()
+    assert list((life.folder / "scratch").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        again_and_end,
+        pytest.param(end, marks=pytest.mark.loop_only),
+        pytest.param(forgotten, marks=pytest.mark.loop_only),
+    ],
+)
+def test_a_kill_at_any_step_of_making_one(life: Life, host: Host, then: Then) -> None:
+    step = 1
+    life.appear()
+    while life.killed(life.publish, step):
+        then(life)
+        assert_nothing_is_left(life, host)
+        life.appear()
+        step += 1
+
+    assert step > 8
+    assert life.is_shown()
+    life.unpublish(life.pool)
+    assert_nothing_is_left(life, host)
+
+
+@pytest.mark.parametrize("then", [end, pytest.param(forgotten, marks=pytest.mark.loop_only)])
+def test_a_kill_at_any_step_of_removing_one(life: Life, host: Host, then: Then) -> None:
+    step, was_killed = 1, True
+    while was_killed:
+        life.appear()
+        life.publish(life.pool)
+        was_killed = life.killed(life.unpublish, step)
+        if was_killed:
+            then(life)
+        assert_nothing_is_left(life, host)
+        step += 1
+
+    assert step > 8
