@@ -55,8 +55,6 @@ class Scratch:
 
     pod: str
     """The uid of its pod."""
-    namespace: str
-    """That pod's namespace."""
     source: Source | None = None
     """What it is a copy of; None for an empty one."""
     size: int = 0
@@ -109,7 +107,6 @@ def parse(context: Mapping[str, str]) -> Scratch:
         )
     return Scratch(
         pod=_uid(context),
-        namespace=context.get(POD_NAMESPACE, ""),
         source=source,
         size=0 if source else _size(said[SIZE]),
         filesystem=_one_of(FILESYSTEM, said.get(FILESYSTEM, DEFAULT_FILESYSTEM), FILESYSTEMS),

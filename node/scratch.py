@@ -8,7 +8,7 @@ A volume is told by its mark in the pool, never by its id: a user may have calle
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,14 +50,20 @@ class ScratchVolumes:
         self._publishing = Publishing(pool)
 
     def publish(
-        self, name: str, target: Path, wanted: Scratch, capability: Capability, *, read_only: bool
+        self,
+        name: str,
+        target: Path,
+        context: Mapping[str, str],
+        capability: Capability,
+        *,
+        read_only: bool,
     ) -> None:
         """Make a scratch volume and make it appear at `target`; idempotent.
 
         Args:
             name: the volume's id, which kubelet chose.
             target: where it shall appear.
-            wanted: what it shall be.
+            context: the volume_context, which says for which pod and what it shall be.
             capability: how it is to be used.
             read_only: whether the pod may only read.
 
@@ -68,8 +74,10 @@ class ScratchVolumes:
             Incompatible: the id is that of a disk, or of a volume that was made otherwise.
             PoolFull: no room.
         """
+        self._refuse_strangers(context)
+        wanted = scratch.parse(context)
         read_only = read_only or capability.read_only
-        self._check(name, wanted, capability, read_only=read_only)
+        _check(name, wanted, capability, read_only=read_only)
         with _speaking_of(name, wanted):
             is_new = self._make(name, wanted)
             try:
@@ -110,23 +118,13 @@ class ScratchVolumes:
             mounts.unmount(mount.target)
         self._delete(name)
 
-    def _check(
-        self, name: str, wanted: Scratch, capability: Capability, *, read_only: bool
-    ) -> None:
-        if wanted.namespace != self._namespace:
+    def _refuse_strangers(self, context: Mapping[str, str]) -> None:
+        namespace = context.get(scratch.POD_NAMESPACE, "")
+        if namespace != self._namespace:
             raise Refused(
-                f'a pod of namespace "{wanted.namespace}" cannot have an inline volume of this '
-                f'driver: only those of its own, "{self._namespace}", can; use a '
-                "PersistentVolumeClaim"
+                f'a pod of namespace "{namespace}" cannot have an inline volume of this driver: '
+                f'only those of its own, "{self._namespace}", can; use a PersistentVolumeClaim'
             )
-        if not scratch.may_be(name):
-            raise InvalidRequest(f'"{name}" is no id that kubelet gives to an inline volume')
-        if capability.block:
-            raise InvalidRequest(
-                f"an inline volume is no raw block device; {scratch.MODE} says how it is used"
-            )
-        if read_only and wanted.source is None:
-            raise InvalidRequest("readOnly does not go with size: nobody could fill the volume")
 
     def _make(self, name: str, wanted: Scratch) -> bool:
         """Have the volume in the pool; tell whether it is new."""
@@ -206,6 +204,17 @@ class ScratchVolumes:
             return self._pool.get(name)
         except NotFound:
             return None
+
+
+def _check(name: str, wanted: Scratch, capability: Capability, *, read_only: bool) -> None:
+    if not scratch.may_be(name):
+        raise InvalidRequest(f'"{name}" is no id that kubelet gives to an inline volume')
+    if capability.block:
+        raise InvalidRequest(
+            f"an inline volume is no raw block device; {scratch.MODE} says how it is used"
+        )
+    if read_only and wanted.source is None:
+        raise InvalidRequest("readOnly does not go with size: nobody could fill the volume")
 
 
 def _make_folder(target: Path) -> None:

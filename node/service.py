@@ -86,8 +86,8 @@ class NodeService(csi_pb2_grpc.NodeServicer):
         target = paths.parse("target_path", request.target_path)
         wanted = _capability(request, name)
         if scratch.is_wanted(request.volume_context):
-            asked = scratch.parse(request.volume_context)
-            self._scratch.publish(name, target, asked, wanted, read_only=request.readonly)
+            said, read_only = request.volume_context, request.readonly
+            self._scratch.publish(name, target, said, wanted, read_only=read_only)
             return csi_pb2.NodePublishVolumeResponse()
         if local_id.is_local(name):
             self._local.publish(name, target, wanted, read_only=request.readonly)

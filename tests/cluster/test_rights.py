@@ -230,12 +230,12 @@ def test_a_user_cannot_name_a_disk_in_a_volume(
 def test_a_user_cannot_name_a_disk_in_a_pod(
     theirs: Apps, apps: Apps, member: Callable[..., str]
 ) -> None:
-    attributes = {"volumeHandle": theirs.volume_of("data")["spec"]["csi"]["volumeHandle"]}
+    attributes = {"copyOf": theirs.volume_of("data")["spec"]["csi"]["volumeHandle"]}
     inline = {"name": "data", "csi": {"driver": DRIVER_NAME, "volumeAttributes": attributes}}
     thief = pod("thief", {"/data": "data"}, volumes=[inline])
     member("create", "-f", "-", stdin=json.dumps(thief))
 
-    told(apps, "thief", 'volume mode "Ephemeral" not supported by driver disk.csi.miren.dev')
+    told(apps, "thief", f'a pod of namespace "{apps.namespace}" cannot have an inline volume')
 
 
 def test_a_claim_for_the_volume_of_another_namespace_waits(

@@ -69,7 +69,7 @@ def pool(start: OpenPool) -> Iterator[HostPool]:
     yield pool
     pool.delete_snapshots([snapshot.name for snapshot in pool.snapshots()])
     with ThreadPoolExecutor(8) as callers:
-        list(callers.map(pool.delete, [disk.name for disk in pool.disks()]))
+        list(callers.map(pool.delete, [disk.name for disk in (*pool.disks(), *pool.scratch())]))
 
 
 @pytest.fixture

@@ -68,6 +68,18 @@ def test_the_life_of_a_disk(pool: HostPool, remote: RemotePool) -> None:
     assert [disk.name for disk in remote.disks()] == ["pgdata"]
 
 
+def test_scratch_volumes_are_known_by_their_names_alone(pool: HostPool, remote: RemotePool) -> None:
+    wanted = Disk("csi-0123", 8 * MIB, scratch_for="a pod's uid")
+    assert pool.create(wanted) == wanted
+    raw.write(pool.attach(wanted.name), MIB, b"monday")
+
+    assert remote.get(wanted.name) == wanted
+    assert remote.disks() == []
+    copy = remote.create(Disk("copy", 8 * MIB, source=Source(SourceKind.DISK, wanted.name)))
+    assert remote.disks() == [copy]
+    assert raw.read(pool.attach("copy"), MIB, 6) == b"monday"
+
+
 def test_errors_are_those_of_the_pool(remote: RemotePool) -> None:
     with pytest.raises(NotFound, match='disk "nowhere" does not exist'):
         remote.get("nowhere")

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -19,11 +19,12 @@ import pytest
 from controller.loop_pool import LoopPool
 from controller.lvm_pool import LvmPool
 from controller.pool import HostPool
+from csi import scratch
 from csi.capability import Capability
 from csi.capability import Mode as Access
-from csi.disk import DEFAULT_FILESYSTEM, MIB, Content, Disk, Source, SourceKind
+from csi.disk import DEFAULT_FILESYSTEM, MIB, Content, Disk
 from csi.opening import open_pool
-from csi.scratch import Mode, Scratch
+from csi.scratch import EPHEMERAL, POD_NAMESPACE, POD_UID, Scratch
 from csi.serial import Turnstile
 from node import device_programs, mounts, paths
 from node.scratch import ScratchVolumes
@@ -45,7 +46,6 @@ STEPS: frozenset[CodeType] = frozenset(
 )
 """What changes anything: the driver is killed before and after each."""
 
-ORDERS = Source(SourceKind.DISK, "orders")
 Then = Callable[["Life"], None]
 
 
@@ -55,23 +55,32 @@ class Life:
 
     spec: str
     folder: Path
-    wanted: Scratch
+    attributes: Mapping[str, str]
     pool: HostPool
 
     name = f"csi-{hashlib.sha256(b'pod disk').hexdigest()}"
+
+    @property
+    def context(self) -> dict[str, str]:
+        pod = {POD_NAMESPACE: "miren-system", POD_UID: "pod-uid", EPHEMERAL: "true"}
+        return {**self.attributes, **pod}
+
+    @property
+    def wanted(self) -> Scratch:
+        return scratch.parse(self.context)
 
     @property
     def target(self) -> Path:
         return self.folder / "pods" / self.wanted.pod / "volume" / "mount"
 
     def volumes(self, pool: HostPool) -> ScratchVolumes:
-        return ScratchVolumes(pool, self.folder / "scratch", self.wanted.namespace)
+        return ScratchVolumes(pool, self.folder / "scratch", "miren-system")
 
     def publish(self, pool: HostPool) -> None:
         use = Capability(Access.SINGLE_NODE_WRITER)
         read_only = self.wanted.source is not None
         volumes = self.volumes(pool)
-        volumes.publish(self.name, self.target, self.wanted, use, read_only=read_only)
+        volumes.publish(self.name, self.target, self.context, use, read_only=read_only)
 
     def unpublish(self, pool: HostPool) -> None:
         volumes = self.volumes(pool)
@@ -140,9 +149,9 @@ def forgotten(life: Life) -> None:
 
 
 WANTED = {
-    "empty": Scratch("pod-uid", "miren-system", size=16 * MIB),
-    "copy": Scratch("pod-uid", "miren-system", ORDERS),
-    "block": Scratch("pod-uid", "miren-system", ORDERS, mode=Mode.BLOCK),
+    "empty": {"size": str(16 * MIB)},
+    "copy": {"copyOf": "orders"},
+    "block": {"copyOf": "orders", "mode": "block"},
 }
 
 
@@ -152,15 +161,15 @@ def pool(pool_spec: str) -> Iterator[HostPool]:
         yield pool
 
 
-@pytest.fixture(params=WANTED)
+@pytest.fixture(params=[pytest.param("empty", marks=pytest.mark.loop_only), "copy", "block"])
 def life(
     request: pytest.FixtureRequest, pool: HostPool, pool_spec: str, tmp_path: Path, host: Host
 ) -> Life:
     """A volume to be made, a copy of a disk with one file, or with something at 1 MiB."""
-    wanted = WANTED[request.param]
+    attributes = WANTED[request.param]
     pool.create(Disk("orders", 16 * MIB))
     device = pool.attach("orders")
-    if wanted.is_block:
+    if "mode" in attributes:
         descriptor = os.open(device, os.O_WRONLY)
         os.pwrite(descriptor, b"first", MIB)
         os.fsync(descriptor)
@@ -176,7 +185,7 @@ def life(
         pool.mark("orders", Content.FORMATTED)
     pool.detach("orders")
     assert host.mounts() == []
-    return Life(pool_spec, tmp_path, wanted, pool)
+    return Life(pool_spec, tmp_path, attributes, pool)
 
 
 def assert_nothing_is_left(life: Life, host: Host) -> None:
