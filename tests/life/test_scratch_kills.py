@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 
+import grpc
 import pytest
 
 from controller.loop_pool import LoopPool
@@ -26,10 +27,16 @@ from csi.disk import DEFAULT_FILESYSTEM, MIB, Content, Disk
 from csi.opening import open_pool
 from csi.scratch import EPHEMERAL, POD_NAMESPACE, POD_UID, Scratch
 from csi.serial import Turnstile
+from deploy.local_driver import LocalDriver
 from node import device_programs, mounts, paths
 from node.scratch import ScratchVolumes
 from node.scratch_care import ScratchCare
+from tests.life import test_kills
+from tests.life.app import Operator, refused
+from tests.life.conftest import Apps
 from tests.life.host import Host
+from tests.life.inline import Pod
+from tests.life.test_kills import kill_during, seconds, until_it_succeeds
 
 KILLED = 9
 STEPS: frozenset[CodeType] = frozenset(
@@ -234,3 +241,31 @@ def test_a_kill_at_any_step_of_removing_one(life: Life, host: Host, then: Then) 
         step += 1
 
     assert step > 8
+
+
+def test_kills_in_the_middle_of_both_calls(
+    tmp_path: Path, app: Apps, operator: Operator, driver: LocalDriver, host: Host
+) -> None:
+    operator.create("orders")
+    db = app("orders").deploy()
+    db.write(b"first")
+    rehearsal = Pod(driver, tmp_path / "kubelet", {"copyOf": "orders"}, read_only=True)
+    starting, ending = seconds(rehearsal.start), seconds(rehearsal.end)
+
+    for share in (0.2, 0.4, 0.6, 0.8):
+        mover = Pod(driver, tmp_path / "kubelet", {"copyOf": "orders"}, read_only=True)
+        kill_during(driver, mover.start, starting * share)
+        driver.start()
+        until_it_succeeds(mover.start)
+        assert (mover.target / "data").read_bytes() == b"first"
+        kill_during(driver, mover.end, ending * share)
+        driver.start()
+        until_it_succeeds(mover.end)
+        assert not mover.target.exists()
+        with refused(grpc.StatusCode.NOT_FOUND, mover.volume):
+            operator.get(mover.volume)
+        db.write(b"first")  # nothing is frozen
+
+    db.stop()
+    operator.delete("orders")
+    test_kills.assert_nothing_is_left(operator, host)
