@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 import grpc
 import pytest
@@ -168,7 +169,7 @@ def pool(pool_spec: str) -> Iterator[HostPool]:
         yield pool
 
 
-@pytest.fixture(params=[pytest.param("empty", marks=pytest.mark.loop_only), "copy", "block"])
+@pytest.fixture
 def life(
     request: pytest.FixtureRequest, pool: HostPool, pool_spec: str, tmp_path: Path, host: Host
 ) -> Life:
@@ -195,6 +196,11 @@ def life(
     return Life(pool_spec, tmp_path, attributes, pool)
 
 
+def on_loop(*cases: object) -> list[Any]:
+    """Cases that LVM does in the same steps as another."""
+    return [pytest.param(case, marks=pytest.mark.loop_only) for case in cases]
+
+
 def assert_nothing_is_left(life: Life, host: Host) -> None:
     assert [disk.name for disk in life.pool.disks()] == ["orders"]
     assert life.pool.scratch() == []
@@ -205,12 +211,12 @@ def assert_nothing_is_left(life: Life, host: Host) -> None:
     assert list((life.folder / "scratch").glob("*")) == []
 
 
+@pytest.mark.parametrize("life", ["copy", *on_loop("empty", "block")], indirect=True)
 @pytest.mark.parametrize(
     "then",
     [
         again_and_end,
-        pytest.param(end, marks=pytest.mark.loop_only),
-        pytest.param(forgotten, marks=pytest.mark.loop_only),
+        *on_loop(end, forgotten),
     ],
 )
 def test_a_kill_at_any_step_of_making_one(life: Life, host: Host, then: Then) -> None:
@@ -228,7 +234,8 @@ def test_a_kill_at_any_step_of_making_one(life: Life, host: Host, then: Then) ->
     assert_nothing_is_left(life, host)
 
 
-@pytest.mark.parametrize("then", [end, pytest.param(forgotten, marks=pytest.mark.loop_only)])
+@pytest.mark.parametrize("life", ["block", *on_loop("empty", "copy")], indirect=True)
+@pytest.mark.parametrize("then", [end, *on_loop(forgotten)])
 def test_a_kill_at_any_step_of_removing_one(life: Life, host: Host, then: Then) -> None:
     step, was_killed = 1, True
     while was_killed:
