@@ -168,11 +168,10 @@ class ScratchVolumes:
     ) -> None:
         stage = self._folder / name
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A filesystem is staged writable: only so its journal is replayed, and the copy complete.
-        protected = wanted.is_block and read_only
+        # Staged writable in any case: only so a journal is replayed, and the copy complete.
         use = replace(
             capability,
-            mode=Mode.SINGLE_NODE_READER_ONLY if protected else Mode.SINGLE_NODE_WRITER,
+            mode=Mode.SINGLE_NODE_WRITER,
             block=wanted.is_block,
             filesystem="",
             flags=tuple(flag for flag in capability.flags if flag != "ro"),

@@ -352,7 +352,10 @@ def test_orphans_go(drivers: Drivers, kubelet: Path, host: Host, mode: str) -> N
     gone = Pod(driver, kubelet, {"copyOf": "pgdata", "mode": mode}).start()
     stays = Pod(driver, kubelet, {"copyOf": "pgdata", "mode": mode}).start()
     driver.kill()
-    # What the driver itself has mounted stays.
+    # Left is what the driver has mounted for itself, and what somebody else has.
+    elsewhere = kubelet / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(["mount", "--rbind", gone.target, elsewhere], check=True)
     subprocess.run(["umount", "--recursive", gone.target], check=True)
     shutil.rmtree(gone.folder)
 
