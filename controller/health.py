@@ -7,12 +7,10 @@ use still has its filesystem. A disk without an entry has no known problem.
 from controller.leases import Leases
 from controller.nodes import Nodes
 from controller.pages import Page, page
+from csi import fullness
 from csi.disk import Content, Disk, PoolUsage
 from csi.errors import Unavailable
 from csi.stubs import csi_pb2
-
-ALMOST_FULL = 0.9
-"""The share of a pool's space, for data or metadata, from which on its disks are in danger."""
 
 Entry = csi_pb2.VolumeHealth.VolumeHealthEntry
 
@@ -69,14 +67,14 @@ class Health:
 
 def _of_pool(usage: PoolUsage) -> list[Entry]:
     entries = []
-    if usage.used >= ALMOST_FULL * usage.size:
-        share = usage.used / usage.size if usage.size else 1.0
+    share = fullness.share(usage.used, usage.size)
+    if share >= fullness.ALMOST_FULL:
         told = (
             f"the pool has written {usage.used} of {usage.size} bytes ({share:.0%}); "
             "writes fail when it is full: extend it, or delete disks or snapshots"
         )
         entries.append(_entry(csi_pb2.DEGRADED, "PoolAlmostFull", told))
-    if usage.metadata_used >= ALMOST_FULL:
+    if usage.metadata_used >= fullness.ALMOST_FULL:
         told = (
             f"the pool's metadata space is {usage.metadata_used:.0%} full; "
             "writes fail when it is full: extend it (lvextend --poolmetadatasize)"

@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from csi import fullness
 from csi.disk import Content, Disk
 from csi.errors import DiskError, Unavailable
 from node import block_device, kernel_errors, mounts, superblock
 from node.devices import Devices
-
-NEARLY_FULL = 0.9
-"""The share of a pool's space above which a warning is due."""
-METADATA_NEARLY_FULL = 0.8
-"""The same for its metadata, whose exhaustion is worse: it stops all disks, not only writers."""
 
 
 class Severity(StrEnum):
@@ -76,13 +72,13 @@ def of_storage(devices: Devices) -> list[Condition]:
     except DiskError as error:
         return [Condition(Severity.STORAGE_UNREACHABLE, "PoolUnreachable", str(error))]
     found = []
-    if pool.used >= NEARLY_FULL * pool.size:
+    if fullness.share(pool.used, pool.size) >= fullness.ALMOST_FULL:
         message = (
             f"the pool holds {pool.used} of {pool.size} bytes; extend it or delete disks and "
             "snapshots, else writes fail when it is full"
         )
         found.append(Condition(Severity.STORAGE_DEGRADED, "PoolNearlyFull", message))
-    if pool.metadata_used >= METADATA_NEARLY_FULL:
+    if pool.metadata_used >= fullness.ALMOST_FULL:
         message = f"the pool's metadata is {pool.metadata_used:.0%} full; extend it"
         found.append(Condition(Severity.STORAGE_DEGRADED, "PoolMetadataNearlyFull", message))
     return found

@@ -10,6 +10,7 @@ from controller.holders import NODE
 from controller.lease import Lease
 from controller.workloads import Pod
 from csi.errors import DiskError
+from csi.fullness import Fullness
 from csi.kubernetes_api import Object
 from deploy.app_cluster import seen
 from deploy.operate import figures, lease_list, mounting, overview, pools, snapshots
@@ -133,7 +134,7 @@ def _advice(known: Everything) -> Iterator[str]:
     if lease and lease.holder:
         yield from _of_holder(lease, known.holder)
     for pool in known.figures.pools:
-        if pool.node == disk.node and pools.status_of(pool) != "ok":
+        if pool.node == disk.node and pools.status_of(pool) is not Fullness.OK:
             yield f"The pool of {pool.node} is {pools.status_of(pool)}: kubectl miren pool"
 
 

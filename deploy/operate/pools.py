@@ -2,14 +2,13 @@
 
 import argparse
 
+from csi import fullness
+from csi.fullness import Fullness
 from deploy import console
 from deploy.operate import figures
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.figures import PoolFigures
 from deploy.operate.tables import document, short, table
-
-FILLING, FULL = 0.80, 0.95
-"""Shares of a pool's data or metadata from which on it is said to be filling, and full."""
 
 _HEAD = (
     "NODE",
@@ -30,7 +29,7 @@ def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     found = figures.read_warning(cluster.driver).pools
     for pool in found:
         status = status_of(pool)
-        if status != "ok":
+        if status is not Fullness.OK:
             console.say(
                 f"warning: the pool of node {pool.node} is {status}: extend it (lvextend), or "
                 "delete disks and snapshots, before writes fail"
@@ -55,14 +54,13 @@ def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     return table(_HEAD, rows) if rows else "no pools\n"
 
 
-def status_of(pool: PoolFigures) -> str:
-    """Return ok, filling or full."""
-    share = max(_share(pool), pool.metadata_used)
-    return "full" if share >= FULL else "filling" if share >= FILLING else "ok"
+def status_of(pool: PoolFigures) -> Fullness:
+    """Return how full a pool is."""
+    return fullness.of(_share(pool), pool.metadata_used)
 
 
 def _share(pool: PoolFigures) -> float:
-    return pool.used / pool.size if pool.size else 1.0
+    return fullness.share(pool.used, pool.size)
 
 
 def _facts(pool: PoolFigures) -> dict[str, object]:
@@ -75,5 +73,5 @@ def _facts(pool: PoolFigures) -> dict[str, object]:
         "promiseLimitBytes": pool.promise_limit,
         "disks": pool.disks,
         "snapshots": pool.snapshots,
-        "status": status_of(pool),
+        "status": str(status_of(pool)),
     }

@@ -91,7 +91,7 @@ def test_a_panel_shows_something(prometheus: Prometheus, expression: Expression)
 @pytest.mark.parametrize("expression", files.alert_expressions(), ids=lambda one: one.where)
 def test_an_alert_looks_at_something(prometheus: Prometheus, expression: Expression) -> None:
     prometheus.query(expression.text)
-    whatever_it_is = re.sub(r" (==|>|<) ", r" \1 bool ", expression.text)
+    whatever_it_is = re.sub(r" (==|>=|>|<) ", r" \1 bool ", expression.text)
     assert bool(prometheus.query(whatever_it_is)) == (expression.where not in NOT_HERE)
 
 

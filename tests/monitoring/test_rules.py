@@ -59,13 +59,13 @@ def calls(failed: str, code: str = "UNAVAILABLE") -> Series:
 
 
 CASES = {
-    "MirenPoolFilling": Case(pool(used_bytes="810x600"), pool(used_bytes="800x600")),
-    "MirenPoolAlmostFull": Case(pool(used_bytes="910x600"), pool(used_bytes="900x600")),
+    "MirenPoolFilling": Case(pool(used_bytes="800x600"), pool(used_bytes="799x600")),
+    "MirenPoolAlmostFull": Case(pool(used_bytes="900x600"), pool(used_bytes="899x600")),
     "MirenPoolMetadataFilling": Case(
-        pool(metadata_used_ratio="0.81x600"), pool(metadata_used_ratio="0.8x600")
+        pool(metadata_used_ratio="0.8x600"), pool(metadata_used_ratio="0.79x600")
     ),
     "MirenPoolMetadataAlmostFull": Case(
-        pool(metadata_used_ratio="0.91x600"), pool(metadata_used_ratio="0.9x600")
+        pool(metadata_used_ratio="0.9x600"), pool(metadata_used_ratio="0.89x600")
     ),
     # 0.3 a minute are 432 a day.
     "MirenPoolFullWithinADay": Case(

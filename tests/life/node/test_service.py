@@ -300,7 +300,7 @@ def test_health_of_what_does_not_exist(node: Node) -> None:
 def test_health_of_the_pool(node: Node, disks: LoopDisks) -> None:
     assert node.storage_health() == []
 
-    disks.room = replace(ROOMY, used=ROOMY.size * 95 // 100, metadata_used=0.85)
+    disks.room = replace(ROOMY, used=ROOMY.size * 95 // 100, metadata_used=0.95)
     assert node.storage_health() == [
         ("STORAGE_DEGRADED", "PoolNearlyFull"),
         ("STORAGE_DEGRADED", "PoolMetadataNearlyFull"),

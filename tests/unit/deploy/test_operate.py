@@ -61,8 +61,9 @@ def test_ages_are_as_kubectl_writes_them(seconds: int, text: str) -> None:
         (79, 0.79, "ok"),
         (80, 0.1, "filling"),
         (10, 0.8, "filling"),
-        (95, 0.1, "full"),
-        (10, 0.95, "full"),
+        (89, 0.89, "filling"),
+        (90, 0.1, "almost-full"),
+        (10, 0.9, "almost-full"),
     ],
 )
 def test_a_pool_fills_with_data_or_metadata(used: int, metadata: float, status: str) -> None:
@@ -135,7 +136,7 @@ def test_a_node_that_tells_something_else_is_silent_and_hides_no_other(page: str
 
 
 def test_a_pool_without_room_is_full() -> None:
-    assert status_of(replace(POOL, size=0, used=0)) == "full"
+    assert status_of(replace(POOL, size=0, used=0)) == "almost-full"
 
 
 def test_what_is_empty_in_a_table_is_a_dash() -> None:
