@@ -209,6 +209,10 @@ class LoopPool:
         with reporting(f"cannot look for the device of {_called(name)}"):
             return self._devices.find(self._disks.path(name))
 
+    def place(self, name: str) -> str:
+        """Return the image's path."""
+        return str(self._disks.path(name))
+
     def has_lost_filesystem(self, name: str) -> bool:
         """Look for the superblock that mkfs wrote."""
         return superblock.is_missing(self.device(name), self.get(name).filesystem)

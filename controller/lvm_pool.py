@@ -306,6 +306,10 @@ class LvmPool:
         path = self._mapper.path(_lv(name))
         return path if path.is_block_device() else None
 
+    def place(self, name: str) -> str:
+        """Return VG/LV."""
+        return self._group.path(_lv(name))
+
     def has_lost_filesystem(self, name: str) -> bool:
         """Look for the superblock that mkfs wrote."""
         return superblock.is_missing(self.device(name), self.get(name).filesystem)

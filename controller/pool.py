@@ -117,6 +117,9 @@ class HostPool(Pool, Protocol):
     def device(self, name: str) -> Path | None:
         """Return the disk's block device if it is there now; never changes anything."""
 
+    def place(self, name: str) -> str:
+        """Return where the disk is or would be kept, as the host's tools call it; asks nobody."""
+
     def detach(self, name: str) -> None:
         """Let the disk's device go if the pool keeps none for idle disks; fine if it is gone.
 

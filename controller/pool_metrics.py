@@ -1,28 +1,13 @@
 """What Prometheus is told of a pool and its disks, read when it asks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from controller.pool import HostPool
-from controller.scrape import AGE, PATIENCE, answer
+from controller.pool_looks import PoolLooks
+from controller.scrape import answer
 from csi.disk import Inventory
-from csi.http_recent import Recent
-from node import health, mounts
-from node.health import Condition
-
-LOOK_AGE = 30.0
-"""Seconds for which what was read from disks is good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a disk."""
-
-    disk: str
-    condition: Condition
 
 
 class PoolMetrics(Collector):
@@ -31,27 +16,14 @@ class PoolMetrics(Collector):
     The label `node` is the same for all processes of one pool.
     """
 
-    def __init__(self, pool: HostPool, node: str, patience: float = PATIENCE) -> None:
-        """Args: the pool; the node where it is; how many seconds to wait for its figures."""
-        self._pool = pool
+    def __init__(self, looks: PoolLooks, node: str) -> None:
+        """Args: what is found of the pool; the node where it is."""
+        self._looks = looks
         self._node = node
-        self._inventory = Recent(pool.inventory, age=AGE, patience=patience)
-        self._problems = Recent(self._look, age=LOOK_AGE, patience=patience)
-
-    def _look(self) -> list[Problem]:
-        # Idle disks are looked at when they are staged; reading thousands of them helps nobody.
-        in_use = mounts.numbers_in_use()
-        found = []
-        for disk in [one.disk for one in self._inventory.get().disks]:
-            device = self._pool.device(disk.name)
-            if device is None or mounts.block_number(device) not in in_use:
-                continue
-            found += [Problem(disk.name, one) for one in health.of_disk(disk, device)]
-        return found
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the figures, or only that there are none."""
-        inventory = answer(self._inventory.get, "the pool")
+        inventory = answer(self._looks.inventory, "the pool")
         yield self._gauge(
             "pool_up", "Whether the pool answers: 1 or 0.", int(inventory is not None)
         )
@@ -92,21 +64,20 @@ class PoolMetrics(Collector):
         yield used
 
     def _of_health(self) -> Iterator[GaugeMetricFamily]:
-        problems = answer(self._problems.get, "the disks' health")
+        used = answer(self._looks.used, "the disks' health")
         yield self._gauge(
             "disk_health_up",
             "Whether the disks that this node uses could be looked at: 1 or 0.",
-            int(problems is not None),
+            int(used is not None),
         )
         found = self._family(
             "disk_problem",
             "Always 1: what is wrong with a disk that this node uses.",
             *("disk", "kind", "reason"),
         )
-        for one in problems or ():
-            found.add_metric(
-                [self._node, one.disk, one.condition.severity, one.condition.reason], 1
-            )
+        for one in used or ():
+            for bad in one.conditions:
+                found.add_metric([self._node, one.disk.name, bad.severity, bad.reason], 1)
         yield found
 
     def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:

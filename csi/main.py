@@ -21,7 +21,8 @@ from csi.stubs import csi_pb2_grpc
 if TYPE_CHECKING:
     from controller.nodes import Nodes
     from controller.pool import HostPool
-    from csi.http_server import HttpServer
+    from controller.pool_looks import PoolLooks
+    from csi.http_server import HttpServer, Pages
     from csi.metrics import Metrics
     from node.registration import RegistrationService
     from node.scratch import ScratchVolumes
@@ -145,11 +146,19 @@ def _metrics(chosen: options.Options) -> "Metrics | None":
     return Metrics()
 
 
-def _register(metrics: "Metrics", node: str, parts: Parts) -> None:
-    if parts.pool:
+def _looks(parts: Parts) -> "PoolLooks | None":
+    if parts.pool is None:
+        return None
+    from controller.pool_looks import PoolLooks
+
+    return PoolLooks(parts.pool)
+
+
+def _register(metrics: "Metrics", node: str, parts: Parts, looks: "PoolLooks | None") -> None:
+    if looks:
         from controller.pool_metrics import PoolMetrics
 
-        metrics.registry.register(PoolMetrics(parts.pool, node))
+        metrics.registry.register(PoolMetrics(looks, node))
     if parts.record:
         from controller.lease_metrics import LeaderMetrics, LeaseMetrics
 
@@ -157,6 +166,14 @@ def _register(metrics: "Metrics", node: str, parts: Parts) -> None:
         upkeep = parts.record.upkeep
         if upkeep:
             metrics.registry.register(LeaderMetrics(lambda: upkeep.is_leader))
+
+
+def _disk_pages(looks: "PoolLooks | None") -> "Pages":
+    if looks is None:
+        return {}
+    from controller.disk_page import DiskPage
+
+    return {"/disks": DiskPage(looks).page}
 
 
 def _http_server(
@@ -170,7 +187,8 @@ def _http_server(
     from csi import http_health
     from csi.http_server import HttpServer
 
-    _register(metrics, chosen.node_id, parts)
+    looks = _looks(parts)
+    _register(metrics, chosen.node_id, parts, looks)
     sockets = [chosen.endpoint] if chosen.controls else []
     if chosen.is_node and chosen.node_endpoint not in sockets:
         sockets.append(chosen.node_endpoint)
@@ -180,6 +198,7 @@ def _http_server(
         serves.append(http_health.registering(registration.address))
         able.append(registration.problem)
     pages = {
+        **_disk_pages(looks),
         "/metrics": metrics.page,
         "/healthz": lambda: http_health.page(serves),
         "/readyz": lambda: http_health.page(able),

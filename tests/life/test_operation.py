@@ -1,6 +1,7 @@
 """What those see who run the driver: kubelet's plugin registration, probes, metrics."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -150,6 +151,34 @@ def test_metrics_tell_of_calls_disks_and_leases(
     assert found['miren_csi_leases{state="released"}'] == 1
     assert found['miren_csi_leases{state="failed"}'] == 0
     assert found["process_resident_memory_bytes"] < 60 << 20
+    db.stop()
+
+
+def test_the_page_of_disks_tells_where_they_are_and_how_they_are_mounted(
+    driver: LocalDriver, operator: Operator, pool_spec: str, tmp_path: Path
+) -> None:
+    operator.create("pgdata")
+    operator.create("idle")
+    db = Instance(driver, tmp_path, "pgdata").deploy()
+    db.write(os.urandom(8 << 20))
+
+    status, text = Http(driver).get("/disks")
+
+    assert status == 200
+    disks = json.loads(text)["disks"]
+    place = pool_spec.partition(":")[2].partition("/pool")[0]
+    assert disks.keys() == {"pgdata", "idle"}
+    assert disks["idle"].keys() == {"place"}
+    told = disks["pgdata"]
+    assert told["place"].startswith(place)
+    assert Path(told["device"]).is_block_device()
+    mounts = {one["path"]: one for one in told["mounts"]}
+    at = mounts[str(db.target)]
+    assert (at["filesystem"], "rw" in at["options"]) == ("ext4", True)
+    assert "rw" in at["filesystemOptions"]
+    space = told["space"]
+    assert 8 << 20 < space["totalBytes"] - space["availableBytes"] < SIZE
+    assert told["problems"] == []
     db.stop()
 
 

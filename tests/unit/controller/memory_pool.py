@@ -214,6 +214,9 @@ class MemoryPool:
     def device(self, name: str) -> Path | None:
         return self.devices.get(name)
 
+    def place(self, name: str) -> str:
+        return f"memory/{name}"
+
     def has_lost_filesystem(self, name: str) -> bool:
         return superblock.is_missing(self.device(name), self.get(name).filesystem)
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from controller.lease import Claim, Lease
 from controller.lease_metrics import LeaderMetrics, LeaseMetrics
 from controller.leases import Leases
+from controller.pool_looks import PoolLooks
 from controller.pool_metrics import PoolMetrics
 from csi.disk import GIB, Content, Disk, NewSnapshot, PoolUsage
 from csi.errors import LeaseHeld, Unavailable
@@ -40,7 +41,7 @@ def test_a_pool_tells_how_full_it_is(pool: MemoryPool) -> None:
     pool.write("a", 1, 2, 3)
     pool.create_snapshots([NewSnapshot("s", "a")])
 
-    assert figures(PoolMetrics(pool, "node-1")) == {
+    assert figures(PoolMetrics(PoolLooks(pool), "node-1")) == {
         "pool_up": 1,
         "pool_size_bytes": 10 * GIB,
         "pool_used_bytes": 3 * GIB,
@@ -64,17 +65,17 @@ def test_an_idle_disk_is_not_looked_at(pool: MemoryPool, tmp_path: Path) -> None
     empty.write_bytes(bytes(128 << 10))
     pool.devices["a"] = empty
 
-    assert not any("problem" in name for name in figures(PoolMetrics(pool, "node-1")))
+    assert not any("problem" in name for name in figures(PoolMetrics(PoolLooks(pool), "node-1")))
 
 
 def test_every_figure_of_a_pool_names_its_node(pool: MemoryPool) -> None:
-    families = PoolMetrics(pool, "node-1").collect()
+    families = PoolMetrics(PoolLooks(pool), "node-1").collect()
     assert {one.labels["node"] for family in families for one in family.samples} == {"node-1"}
 
 
 def test_a_pool_that_fails_is_down_and_has_no_figures(pool: MemoryPool) -> None:
     pool.works = False
-    assert figures(PoolMetrics(pool, "node-1")) == {"pool_up": 0}
+    assert figures(PoolMetrics(PoolLooks(pool), "node-1")) == {"pool_up": 0}
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def silent() -> Iterator[SilentPool]:
 
 
 def test_a_pool_that_hangs_is_down_and_asked_once(silent: SilentPool) -> None:
-    metrics = PoolMetrics(silent, "node-1", patience=0.01)
+    metrics = PoolMetrics(PoolLooks(silent, patience=0.01), "node-1")
 
     for _ in range(5):
         assert figures(metrics) == {"pool_up": 0}
@@ -106,7 +107,7 @@ def test_a_pool_that_hangs_is_down_and_asked_once(silent: SilentPool) -> None:
 
 
 def test_many_scrapes_ask_a_pool_once(pool: MemoryPool) -> None:
-    metrics = PoolMetrics(pool, "node-1")
+    metrics = PoolMetrics(PoolLooks(pool), "node-1")
     for _ in range(20):
         assert figures(metrics)["pool_up"] == 1
     assert pool.asked_for_usage == 1
