@@ -1,7 +1,10 @@
 """What a deployment is doing, line by line; on a terminal the lines change in place."""
 
+import os
 import sys
 from collections.abc import Mapping
+
+from deploy.colours import is_dumb
 
 _CLEAR_LINE = "\x1b[2K"
 _UP = "\x1b[{}A"
@@ -12,7 +15,7 @@ class LiveView:
     """Shows for each of several things what it is doing."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not is_dumb(os.environ)
         self._shown: dict[str, str] = {}
 
     def say(self, text: str) -> None:

@@ -13,7 +13,9 @@ from deploy.operate.arguments import (
     add_yes,
     size,
 )
-from deploy.operate.disk_state import DiskState
+from deploy.operate.disk_state import BLOCK, DiskState
+
+_LASTING = tuple(state for state in DiskState if state is not DiskState.DELETED)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,8 +44,22 @@ def _add_list(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="List disks: how large, how full, who has them. See docs/disk.md.",
     )
     add_output(parser, FORMATS)
-    parser.add_argument("--state", choices=tuple(DiskState), help="only disks in this state")
+    parser.add_argument(
+        *("-w", "--watch"),
+        action="store_true",
+        help="go on, with a row for each disk that changes, until Ctrl-C",
+    )
+    text = 'only disks whose PersistentVolume has these labels: "team=web,tier!=test"'
+    parser.add_argument("-l", "--selector", metavar="LABELS", default="", help=text)
+    text = "only disks that this app claims, or has made and nobody claims"
+    parser.add_argument("--app", metavar="APP", help=text)
+    text = "only disks that a claim in this namespace has"
+    parser.add_argument("-n", "--namespace", metavar="NAME", help=text)
+    parser.add_argument("--state", choices=_LASTING, help="only disks in this state")
     parser.add_argument("--node", metavar="NODE", help="only disks in the pool of this node")
+    parser.add_argument(
+        "--filesystem", choices=(*FILESYSTEMS, BLOCK), help="only disks with this filesystem"
+    )
     add_common(parser, "disk_list:disks")
 
 

@@ -1,45 +1,31 @@
 """Disks, listed."""
 
 import argparse
+from collections.abc import Iterator
 
-from deploy.operate import figures, overview
+from deploy import console
+from deploy.operate import figures
 from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.disk_filter import Filter
+from deploy.operate.disk_rows import DiskRows
+from deploy.operate.disk_watch import watch
 from deploy.operate.overview import DiskFacts
-from deploy.operate.tables import age, document, short, table
-
-_HEAD = ("NAME", "SIZE", "USED", "FS", "STATE", "HOLDER", "CLAIM", "NODE", "AGE")
 
 
-def disks(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
-    """List disks."""
-    told = figures.read_warning(cluster.driver)
-    found = [one for one in overview.of_all(cluster, told) if _fits(one, arguments)]
-    form = arguments.output
-    if form == "name":
-        return "".join(f"{one.name}\n" for one in found)
-    if form in {"json", "yaml"}:
-        return document([one.document() for one in found], form)
-    if not found:
-        return "no disks\n"
-    wide = form == "wide"
-    head = (*_HEAD, "PV", "CREATED-BY", "PROBLEMS") if wide else _HEAD
-    return table(head, [_row(one, wide=wide) for one in found])
+def disks(cluster: DiskCluster, arguments: argparse.Namespace) -> str | Iterator[str]:
+    """List disks, or watch them."""
+    wanted, rows = Filter.of(arguments), DiskRows(arguments.output)
+    warned: set[str] = set()
 
+    def look() -> list[tuple[DiskFacts, bool]]:
+        told = figures.read(cluster.driver)
+        for reason in told.silent:
+            if reason not in warned:
+                console.say(f"warning: what only a node knows is missing: {reason}")
+        warned.clear()
+        warned.update(told.silent)
+        return wanted.judged(cluster, told)
 
-def _fits(disk: DiskFacts, arguments: argparse.Namespace) -> bool:
-    return arguments.state in {None, disk.state} and arguments.node in {None, disk.node}
-
-
-def _row(disk: DiskFacts, *, wide: bool) -> tuple[str, ...]:
-    row = (
-        disk.name,
-        short(disk.size),
-        "" if disk.used is None else short(disk.used),
-        disk.filesystem,
-        disk.state,
-        disk.holder,
-        disk.claim,
-        disk.node,
-        age(disk.created),
-    )
-    return (*row, disk.volume, disk.created_by, ", ".join(disk.problems)) if wide else row
+    if arguments.watch:
+        return watch(look, rows)
+    return rows.all([disk for disk, is_wanted in look() if is_wanted])

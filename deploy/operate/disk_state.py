@@ -16,3 +16,9 @@ class DiskState(StrEnum):
     """Its PersistentVolume is being deleted."""
     ERROR = "error"
     """Its device or filesystem is damaged."""
+    DELETED = "deleted"
+    """It was there a moment ago: only who watches sees it."""
+
+
+BLOCK = "block"
+"""What stands for the filesystem of a disk that is used as a raw device."""

@@ -13,6 +13,7 @@ from csi.errors import DiskError
 from csi.fullness import Fullness
 from csi.kubernetes_api import Object
 from deploy.app_cluster import seen
+from deploy.colours import painted
 from deploy.operate import figures, lease_list, mounting, overview, pools, snapshots
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.disk_state import DiskState
@@ -91,7 +92,7 @@ def _events(cluster: DiskCluster, disk: DiskFacts) -> list[Object]:
 def _told(known: Everything) -> Iterator[str]:
     disk = known.disk
     yield f"Disk {disk.name}"
-    yield f"  state        {disk.state}"
+    yield f"  state        {painted(disk.state)}"
     used = "" if disk.used is None else f", {human(disk.used)} used in the pool"
     yield f"  size         {human(disk.size)}{used}"
     yield f"  filesystem   {disk.filesystem or 'not known'}"

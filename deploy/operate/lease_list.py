@@ -8,6 +8,7 @@ from controller.lease import Lease
 from controller.leases import utc_now
 from csi.duration import format_duration
 from csi.errors import NotFound
+from deploy.colours import painted
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.tables import age, document, table
 
@@ -37,7 +38,7 @@ def lines(lease: Lease) -> list[str]:
     """Tell of a lease, a line for each thing."""
     now = utc_now()
     state = lease.state(now)
-    said = [f"state        {state}"]
+    said = [f"state        {painted(state)}"]
     if lease.holder:
         said.append(
             f"holder       {lease.holder} on {lease.node}, since {_ago(lease.acquire_time)}"

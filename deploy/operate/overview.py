@@ -11,7 +11,7 @@ from controller.workloads import Volume
 from csi.kubernetes_api import Object
 from csi.wish import CREATED_BY, FILESYSTEM
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
-from deploy.operate.disk_state import DiskState
+from deploy.operate.disk_state import BLOCK, DiskState
 from deploy.operate.figures import DiskFigures, Figures
 
 
@@ -52,10 +52,14 @@ class DiskFacts:
         }
 
 
-def of_all(cluster: DiskCluster, figures: Figures) -> list[DiskFacts]:
-    """Return the disks that PersistentVolumes stand for, sorted by name."""
+def of_all(cluster: DiskCluster, figures: Figures, selector: str = "") -> list[DiskFacts]:
+    """Return the disks that PersistentVolumes stand for, sorted by name.
+
+    `selector` is one of Kubernetes' label selectors; it chooses among the PersistentVolumes.
+    """
     leases = {lease.disk: lease for lease in cluster.leases()}
-    found = _facts(cluster.api.list(VOLUMES), leases, figures)
+    query = {"labelSelector": selector} if selector else {}
+    found = _facts(cluster.api.list(VOLUMES, query), leases, figures)
     return sorted(found, key=lambda disk: disk.name)
 
 
@@ -73,7 +77,7 @@ def _facts(
             volume=volume.name,
             size=told.size if told else volume.capacity,
             used=told.used if told else None,
-            filesystem="block" if volume.is_block else volume.wish.get(FILESYSTEM, ""),
+            filesystem=BLOCK if volume.is_block else volume.wish.get(FILESYSTEM, ""),
             state=_state(volume, lease, told, is_known=bool(told or figures.silent)),
             holder=lease.holder if lease else "",
             claim=_claim(volume),

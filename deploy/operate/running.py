@@ -2,15 +2,28 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from csi.errors import DiskError, InvalidRequest
 from csi.kubernetes_api import Conflict, KubernetesApi
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
 
-Action = Callable[[DiskCluster, argparse.Namespace], str]
-"""Does what was asked for and returns what to print. May raise DiskError, Conflict."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to print, and an exit status that says more than that it could be done."""
+
+    text: str
+    status: int
+
+
+Action = Callable[[DiskCluster, argparse.Namespace], "str | Verdict | Iterator[str]"]
+"""Does what was asked for and returns what to print, or yields it bit by bit, without an end.
+
+May raise DiskError, Conflict, also while it yields.
+"""
 
 
 def run(action: Action, arguments: argparse.Namespace) -> int:
@@ -23,13 +36,24 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
         (arguments.name,) = given
     try:
         cluster = DiskCluster(KubernetesApi(arguments.context), arguments.driver_namespace)
-        return console.write(action(cluster, arguments), "the result")
+        return _print(action(cluster, arguments))
     except InvalidRequest as error:
         console.say(f"kubectl-miren: {error}")
         return 2
     except (DiskError, Conflict) as error:
         console.say(f"kubectl-miren: {error}")
         return 1
+
+
+def _print(told: str | Verdict | Iterator[str]) -> int:
+    """Print what an action has to say; return the exit status."""
+    if isinstance(told, Verdict):
+        return console.write(told.text, "the result") or told.status
+    pieces = iter([told]) if isinstance(told, str) else told
+    status = 0
+    while status == 0 and (piece := next(pieces, None)) is not None:
+        status = console.write(piece, "the result")
+    return status
 
 
 def confirmed(question: str, arguments: argparse.Namespace) -> bool:

@@ -8,19 +8,42 @@ from typing import Any
 import yaml
 
 from controller.capacity import human
+from deploy import colours
 
 NOTHING = "-"
 
 
+_STATES = {"STATE", "STATUS"}
+"""The columns whose words are coloured, on a terminal."""
+
+
+class Table:
+    """Aligned columns, to which rows may be added later; what is empty is a dash."""
+
+    def __init__(self, head: Sequence[str]) -> None:
+        self._head = head
+        self._widths = [0] * len(head)
+
+    def show(self, rows: Sequence[Sequence[str]], *, with_head: bool = True) -> str:
+        """Return rows, as wide as they and all before them need it."""
+        cells = [[cell or NOTHING for cell in row] for row in rows]
+        if with_head:
+            cells.insert(0, [*self._head])
+        for row in cells:
+            self._widths = [*map(max, self._widths, map(len, row))]
+        return "".join(f"{self._line(row)}\n" for row in cells)
+
+    def _line(self, row: Sequence[str]) -> str:
+        columns = zip(self._head, row, self._widths, strict=True)
+        return "   ".join(
+            (colours.painted(cell) if column in _STATES else cell) + " " * (width - len(cell))
+            for column, cell, width in columns
+        ).rstrip()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return aligned columns; what is empty is a dash."""
-    cells = [head, *([cell or NOTHING for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = (
-        "   ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-    return "".join(f"{line}\n" for line in lines)
+    """Return a table that is complete."""
+    return Table(head).show(rows)
 
 
 def short(size: int) -> str:

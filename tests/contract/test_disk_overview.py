@@ -1,7 +1,11 @@
 """What `kubectl miren disk` reads, from a real API server; what nodes tell is given here."""
 
+import contextlib
 import json
+import os
+import pty
 import re
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ import yaml
 
 from controller.lease import Lease, Waiting
 from csi.kubernetes_api import KubernetesApi
+from csi.object_names import object_name
 from csi.persistent_volume import COORDINATOR, unclaimed
 from deploy.operate import overview
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
@@ -108,6 +113,130 @@ def test_lists_are_narrowed(cluster: Cluster, name: str) -> None:
     assert name in run(cluster, "disk", "list", "--state", "detached").stdout
     assert name not in run(cluster, "disk", "list", "--state", "attached").stdout
     assert name not in run(cluster, "disk", "list", "--node", "node-9").stdout
+
+
+@pytest.fixture
+def claimed(disks: DiskCluster, name: str) -> str:
+    """The disk, when an app's claim has it; nothing binds claims here, so it is written down."""
+    namespace = disks.namespace
+    spec = {
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "miren-disk",
+        "volumeName": object_name(name),
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    metadata = {"name": object_name(name), "labels": {"app.kubernetes.io/name": "blog"}}
+    claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+    disks.api.create(claims, {"metadata": metadata, "spec": spec})
+    disks.api.patch(f"{volume_path(name)}/status", {"status": {"phase": "Bound"}})
+    return name
+
+
+def listed(cluster: Cluster, *words: str) -> list[str]:
+    done = run(cluster, "disk", "list", "-o", "name", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_disks_are_found_by_the_labels_of_their_volumes(
+    cluster: Cluster, disks: DiskCluster, name: str
+) -> None:
+    disks.api.patch(volume_path(name), {"metadata": {"labels": {"team": "web"}}})
+
+    assert name in listed(cluster, "-l", "team=web")
+    assert name in listed(cluster, "--selector", "team,team!=db")
+    assert name not in listed(cluster, "-l", "team=web,team!=web")
+    assert name not in listed(cluster, "-l", "!team")
+    wrong = run(cluster, "disk", "list", "-l", "team=web=db")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "found '=', expected" in wrong.stderr
+
+
+def test_disks_are_found_by_what_they_are(cluster: Cluster, name: str) -> None:
+    assert name in listed(cluster, "--filesystem", "xfs", "--state", "detached")
+    assert name not in listed(cluster, "--filesystem", "ext4")
+    assert name in listed(cluster, "--app", "shop")
+
+
+def test_a_disk_is_the_apps_that_claims_it_whoever_made_it(cluster: Cluster, claimed: str) -> None:
+    assert claimed in listed(cluster, "--app", "blog")
+    assert claimed not in listed(cluster, "--app", "shop")
+    assert claimed in listed(cluster, "-n", cluster.namespace)
+    assert claimed not in listed(cluster, "-n", "default")
+
+
+@contextlib.contextmanager
+def watching(cluster: Cluster, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    where = ("--driver-namespace", cluster.namespace)
+    command = [KUBECTL_MIREN, "disk", "list", "--watch", *words, *where]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(process: "subprocess.Popen[str]", disk: str) -> str:
+    """The next row of a disk; a test that never gets it hangs, and is ended with its stack."""
+    assert process.stdout
+    return next(line for line in process.stdout if disk in line)
+
+
+def test_who_watches_sees_a_disk_change_until_ctrl_c(cluster: Cluster, name: str) -> None:
+    with watching(cluster) as process:
+        assert line_of(process, name).split()[4:6] == ["detached", "-"]
+        put(cluster.store(), replace(HELD, disk=name))
+        assert line_of(process, name).split()[4:6] == ["attached", "shop/db-0"]
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+
+    assert (process.returncode, output) == (130, "")
+    assert [line.partition(":")[0] for line in errors.splitlines()] == ["warning"]
+
+
+def test_programs_that_watch_get_an_object_a_line(cluster: Cluster, name: str) -> None:
+    with watching(cluster, "-o", "json", "-l", "app.kubernetes.io/managed-by=miren-csi") as process:
+        assert json.loads(line_of(process, name))["state"] == "detached"
+        put(cluster.store(), replace(HELD, disk=name))
+        assert json.loads(line_of(process, name))["holder"] == "shop/db-0"
+
+
+def on_terminal(cluster: Cluster, *words: str, **environment: str) -> str:
+    """What a command shows on a terminal, with all that steers it."""
+    ours, theirs = pty.openpty()
+    where = ("--driver-namespace", cluster.namespace)
+    around = {**os.environ, "TERM": "xterm", **environment}
+    around = {key: value for key, value in around.items() if value}
+    process = subprocess.Popen(
+        [KUBECTL_MIREN, *words, *where],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env=around,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # nobody has it open any more
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(30) == 0
+    return shown.decode()
+
+
+def test_states_have_colours_on_a_terminal_that_shows_them(cluster: Cluster, name: str) -> None:
+    put(cluster.store(), replace(HELD, disk=name))
+
+    coloured = on_terminal(cluster, "disk", "list")
+
+    assert "\x1b[32mattached\x1b[0m   shop/db-0" in coloured
+    assert "\x1b[32mattached" in on_terminal(cluster, "disk", "status", name)
+    for plain in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}):
+        shown = on_terminal(cluster, "disk", "list", **plain)
+        assert "attached   shop/db-0" in shown
+        assert "\x1b" not in shown
+    assert "\x1b" not in run(cluster, "disk", "list").stdout
 
 
 def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:

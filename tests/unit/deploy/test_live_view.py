@@ -22,10 +22,23 @@ def test_without_a_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[
     ]
 
 
+def test_a_dumb_terminal_gets_lines_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    view = LiveView()
+    view.show({"db": "waiting"})
+    view.show({"db": "ready"})
+
+    assert capsys.readouterr().err == "  db  waiting\n  db  ready\n"
+
+
 def test_on_a_terminal_lines_are_written_over(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     view = LiveView()
     view.show({"db": "waiting", "web": "waiting"})
     view.show({"db": "ready", "web": "x" * 500})
