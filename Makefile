@@ -83,7 +83,7 @@ clean: ## removes .venv and what tools leave behind
 .lvm:
 	@scripts/apt $(LVM)
 .kube:
-	@scripts/apt etcd-server openssl
+	@scripts/apt etcd-server openssl iproute2
 	@for program in $(API); do scripts/go-program $$program >/dev/null; done
 .cluster:
 	@scripts/apt $(NODE)

@@ -15,6 +15,9 @@ NOT_SOON = 0.5
 """The share below which a pool is not said to be full soon, however fast it grows: a restore or an
 import ends by itself."""
 
+FILESYSTEM_ALMOST_FULL = 0.95
+"""The share of a filesystem inside of a disk from which on its user is about to run out of it."""
+
 
 class Fullness(StrEnum):
     """How full a pool is."""

@@ -115,6 +115,15 @@ class DiskCluster:
             return None
         return workloads.pod_of(found)
 
+    def node_is_ready(self, name: str) -> bool:
+        """Tell whether Kubernetes sees a node; one that it does not know is not ready."""
+        try:
+            found = self.api.get(f"/api/v1/nodes/{name}")
+        except NotFound:
+            return False
+        conditions = (found.get("status") or {}).get("conditions") or []
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
     def coordinator(self) -> str:
         """Return the node with the coordinator's label; raises Refused without one."""
         found = self.api.list("/api/v1/nodes", {"labelSelector": f"{COORDINATOR_LABEL}=true"})

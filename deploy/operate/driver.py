@@ -13,6 +13,7 @@ from csi.kubernetes_api import KubernetesApi, Object
 _CONTAINER = "driver"
 _KUBELET_DIR = "/var/lib/kubelet"
 _NODE_SOCKET = f"{{}}/plugins/{DRIVER_NAME}/csi.sock"
+_PORT = 9808
 _WITHIN = 160.0
 """Seconds for a call: a little longer than it gives itself."""
 
@@ -59,6 +60,11 @@ class Driver:
         labels = f"app.kubernetes.io/name=miren-csi,app.kubernetes.io/component={component}"
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         return self.api.list(path, {"labelSelector": labels})
+
+    def page(self, pod: Object, name: str) -> str:
+        """Return a page that a pod of the driver serves over HTTP; raises NotFound, Unavailable."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+        return self.api.text(f"{path}:{_PORT}/proxy/{name}")
 
     def _ready(self, component: str) -> Iterator[Object]:
         for pod in self.pods(component):

@@ -9,7 +9,6 @@ from csi.errors import NotFound, Unavailable
 from deploy import console
 from deploy.operate.driver import Driver
 
-_PORT = 9808
 _PREFIX = "miren_csi_"
 _OF_POOLS = {
     "pool_size_bytes",
@@ -71,9 +70,8 @@ def read(driver: Driver) -> Figures:
         silent.append(f"no node plugin runs in namespace {driver.namespace}")
     for pod in pods:
         node = pod["spec"].get("nodeName", "")
-        path = f"/api/v1/namespaces/{driver.namespace}/pods/{pod['metadata']['name']}"
         try:
-            samples = [*_samples(driver.api.text(f"{path}:{_PORT}/proxy/metrics"))]
+            samples = [*_samples(driver.page(pod, "metrics"))]
             pools.append(_pool(node, samples))
         except (Unavailable, NotFound, ValueError) as error:
             silent.append(f"node {node}: {error}")

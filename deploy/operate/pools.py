@@ -10,6 +10,9 @@ from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.figures import PoolFigures
 from deploy.operate.tables import document, short, table
 
+TODO = "extend it (lvextend), or delete disks and snapshots, before writes fail"
+"""What to do about a pool that is filling."""
+
 _HEAD = (
     "NODE",
     "SIZE",
@@ -30,10 +33,7 @@ def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     for pool in found:
         status = status_of(pool)
         if status is not Fullness.OK:
-            console.say(
-                f"warning: the pool of node {pool.node} is {status}: extend it (lvextend), or "
-                "delete disks and snapshots, before writes fail"
-            )
+            console.say(f"warning: the pool of node {pool.node} is {status}: {TODO}")
     if arguments.output in {"json", "yaml"}:
         return document([_facts(pool) for pool in found], arguments.output)
     rows = [

@@ -29,6 +29,12 @@ def test_alerts_have_the_same_limits(alert: str, share: str, limit: float) -> No
     assert EXPRESSIONS[alert] == f"{share} >= {limit}"
 
 
+def test_the_alert_of_filesystems_has_the_same_limit() -> None:
+    told = EXPRESSIONS["MirenDiskFilesystemAlmostFull"]
+
+    assert f"capacity_bytes >= {fullness.FILESYSTEM_ALMOST_FULL}" in told
+
+
 def test_the_alert_looks_as_far_ahead() -> None:
     told = EXPRESSIONS["MirenPoolFullWithinADay"]
 
