@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from controller.pool_growth import PoolGrowth
 from controller.pool_looks import PoolLooks
 from controller.scrape import answer
-from csi.disk import Inventory
+from csi.disk import Inventory, PoolUsage
 
 
 class PoolMetrics(Collector):
@@ -16,9 +17,10 @@ class PoolMetrics(Collector):
     The label `node` is the same for all processes of one pool.
     """
 
-    def __init__(self, looks: PoolLooks, node: str) -> None:
-        """Args: what is found of the pool; the node where it is."""
+    def __init__(self, looks: PoolLooks, growth: PoolGrowth, node: str) -> None:
+        """Args: what is found of the pool; how fast it fills; the node where it is."""
         self._looks = looks
+        self._growth = growth
         self._node = node
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -29,6 +31,7 @@ class PoolMetrics(Collector):
         )
         if inventory is not None:
             yield from self._of_pool(inventory)
+            yield from self._of_growth(inventory.usage)
             yield from self._of_disks(inventory)
             yield from self._of_health()
 
@@ -49,6 +52,21 @@ class PoolMetrics(Collector):
         )
         yield gauge("pool_disks", "Disks in the pool.", len(inventory.disks))
         yield gauge("pool_snapshots", "Snapshots in the pool.", inventory.snapshots)
+
+    def _of_growth(self, usage: PoolUsage) -> Iterator[GaugeMetricFamily]:
+        """Yield figures that are missing until enough was seen."""
+        seconds = self._family("pool_growth_seconds", "For how long its growth was seen.")
+        used = self._family("pool_growth_bytes", "What more is written in it than that long ago.")
+        metadata = self._family(
+            "pool_growth_metadata_ratio",
+            "What more of its metadata space is used than that long ago.",
+        )
+        told = self._growth.until(usage)
+        if told is not None:
+            seconds.add_metric([self._node], told.seconds)
+            used.add_metric([self._node], told.used)
+            metadata.add_metric([self._node], told.metadata_used)
+        yield from (seconds, used, metadata)
 
     def _of_disks(self, inventory: Inventory) -> Iterator[GaugeMetricFamily]:
         size = self._family("disk_size_bytes", "The disk's size.", "disk")

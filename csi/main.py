@@ -21,8 +21,8 @@ from csi.stubs import csi_pb2_grpc
 if TYPE_CHECKING:
     from controller.nodes import Nodes
     from controller.pool import HostPool
-    from controller.pool_looks import PoolLooks
-    from csi.http_server import HttpServer, Pages
+    from controller.pool_growth import PoolGrowth
+    from csi.http_server import Page, Pages
     from csi.metrics import Metrics
     from node.registration import RegistrationService
     from node.scratch import ScratchVolumes
@@ -66,7 +66,7 @@ def serve(chosen: options.Options) -> int:
     guard = CallGuard(turnstile, metrics.observe_call if metrics else calls.ignore)
     with ExitStack() as stack:
         parts = open_parts(chosen, stack, metrics)
-        http = _http_server(chosen, metrics, registration, parts)
+        telling = _http_parts(chosen, metrics, registration, parts)
         if parts.pool and (chosen.controls or chosen.pool_endpoint):
             # Whoever cuts snapshots may have been killed in the middle of it.
             parts.pool.recover()
@@ -78,8 +78,8 @@ def serve(chosen: options.Options) -> int:
             # Not earlier: kubelet calls the Node service as soon as it sees the socket.
             server = Server(registration.address, [registration.add_to], guard)
             stack.enter_context(_running(server))
-        if http:
-            stack.enter_context(_running(http))
+        for part in telling:
+            stack.enter_context(_running(part))
         # Python handles signals in this thread only, and another may have been interrupted by it.
         while not stop.wait(1.0):
             pass
@@ -146,19 +146,7 @@ def _metrics(chosen: options.Options) -> "Metrics | None":
     return Metrics()
 
 
-def _looks(parts: Parts) -> "PoolLooks | None":
-    if parts.pool is None:
-        return None
-    from controller.pool_looks import PoolLooks
-
-    return PoolLooks(parts.pool)
-
-
-def _register(metrics: "Metrics", node: str, parts: Parts, looks: "PoolLooks | None") -> None:
-    if looks:
-        from controller.pool_metrics import PoolMetrics
-
-        metrics.registry.register(PoolMetrics(looks, node))
+def _register(metrics: "Metrics", parts: Parts) -> None:
     if parts.record:
         from controller.lease_metrics import LeaderMetrics, LeaseMetrics
 
@@ -168,27 +156,37 @@ def _register(metrics: "Metrics", node: str, parts: Parts, looks: "PoolLooks | N
             metrics.registry.register(LeaderMetrics(lambda: upkeep.is_leader))
 
 
-def _disk_pages(looks: "PoolLooks | None") -> "Pages":
-    if looks is None:
-        return {}
+def _look_after(pool: "HostPool", metrics: "Metrics", node: str) -> "tuple[PoolGrowth, Pages]":
+    """Tell of this host's pool: returns what looks at it from time to time, and its pages."""
     from controller.disk_page import DiskPage
+    from controller.pool_growth import PoolGrowth
+    from controller.pool_looks import PoolLooks
+    from controller.pool_metrics import PoolMetrics
 
-    return {"/disks": DiskPage(looks).page}
+    looks = PoolLooks(pool)
+    growth = PoolGrowth(pool)
+    metrics.registry.register(PoolMetrics(looks, growth, node))
+    return growth, {"/disks": DiskPage(looks).page}
 
 
-def _http_server(
+def _http_parts(
     chosen: options.Options,
     metrics: "Metrics | None",
     registration: "RegistrationService | None",
     parts: Parts,
-) -> "HttpServer | None":
+) -> list[_Part]:
     if chosen.http_endpoint is None or metrics is None:
-        return None
+        return []
     from csi import http_health
     from csi.http_server import HttpServer
 
-    looks = _looks(parts)
-    _register(metrics, chosen.node_id, parts, looks)
+    _register(metrics, parts)
+    found: list[_Part] = []
+    pages: dict[str, Callable[[], Page]] = {}
+    if parts.pool:
+        growth, of_disks = _look_after(parts.pool, metrics, chosen.node_id)
+        found.append(growth)
+        pages |= of_disks
     sockets = [chosen.endpoint] if chosen.controls else []
     if chosen.is_node and chosen.node_endpoint not in sockets:
         sockets.append(chosen.node_endpoint)
@@ -197,13 +195,12 @@ def _http_server(
     if registration:
         serves.append(http_health.registering(registration.address))
         able.append(registration.problem)
-    pages = {
-        **_disk_pages(looks),
+    pages |= {
         "/metrics": metrics.page,
         "/healthz": lambda: http_health.page(serves),
         "/readyz": lambda: http_health.page(able),
     }
-    return HttpServer(chosen.http_endpoint, pages)
+    return [*found, HttpServer(chosen.http_endpoint, pages)]
 
 
 def _servers(chosen: options.Options, guard: CallGuard, parts: Parts) -> list[_Part]:

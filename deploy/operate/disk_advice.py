@@ -8,7 +8,6 @@ from controller.leases import utc_now
 from controller.workloads import Pod
 from csi import fullness
 from csi.duration import format_duration
-from csi.fullness import Fullness
 from deploy.operate import pools
 from deploy.operate.disk_details import DiskDetails
 from deploy.operate.disk_state import DiskState
@@ -65,8 +64,8 @@ def _of_node(known: DiskDetails) -> Iterator[str]:
 
 
 def _of_pool(pool: PoolFigures) -> Iterator[str]:
-    if pools.status_of(pool) is not Fullness.OK:
-        yield f"The pool of {pool.node} is {pools.status_of(pool)}: {pools.TODO}"
+    for warning in pools.warnings([pool]):
+        yield f"{warning[0].upper()}{warning[1:]}"
 
 
 def _of_state(state: DiskState, volume: str) -> Iterator[str]:

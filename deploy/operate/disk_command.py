@@ -79,7 +79,7 @@ def _add_mounts(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "mounts", help="list the pods that have disks", description="List who has which disk where."
     )
     parser.add_argument("name", metavar="DISK", nargs="?", help="only this disk's")
-    add_output(parser)
+    add_output(parser, FORMATS)
     add_common(parser, "mounting:mounts")
 
 

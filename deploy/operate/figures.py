@@ -22,6 +22,17 @@ _OF_POOLS = {
 
 
 @dataclass(frozen=True, slots=True)
+class PoolGrowth:
+    """How much more a pool holds than some time ago."""
+
+    seconds: float
+    used: int
+    """Bytes."""
+    metadata_used: float
+    """Of the share of its metadata space."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolFigures:
     """How full a node's pool is; sizes in bytes."""
 
@@ -34,6 +45,8 @@ class PoolFigures:
     promise_limit: int
     disks: int
     snapshots: int
+    growth: PoolGrowth | None = None
+    """None when the node has not seen enough of it yet, or is older and does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,16 @@ def _pool(node: str, samples: list[_Sample]) -> PoolFigures:
         promise_limit=int(of["pool_promise_limit_bytes"]),
         disks=int(of["pool_disks"]),
         snapshots=int(of["pool_snapshots"]),
+        growth=_growth(of),
     )
+
+
+def _growth(of: Mapping[str, float]) -> PoolGrowth | None:
+    seconds = of.get("pool_growth_seconds")
+    if not seconds:
+        return None
+    used = int(of.get("pool_growth_bytes", 0))
+    return PoolGrowth(seconds, used, of.get("pool_growth_metadata_ratio", 0.0))
 
 
 def _disks(node: str, samples: Iterable[_Sample]) -> dict[str, DiskFigures]:

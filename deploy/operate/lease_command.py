@@ -3,7 +3,7 @@
 import argparse
 
 from controller.lease import LeaseState
-from deploy.operate.arguments import add_common, add_name, add_output
+from deploy.operate.arguments import FORMATS, add_common, add_name, add_output
 
 
 def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +27,7 @@ def _add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", n
     text = "only those that this pod has or waits for, with or without its namespace"
     parser.add_argument("-s", "--sandbox", metavar="POD", help=text)
     parser.add_argument("--status", choices=tuple(LeaseState), help="only those in this state")
-    add_output(parser)
+    add_output(parser, FORMATS)
     add_common(parser, "lease_list:show")
 
 

@@ -14,13 +14,21 @@ from deploy.operate.tables import age, document, table
 
 _HEAD = ("DISK", "STATE", "HOLDER", "NODE", "SINCE", "TRANSITIONS", "WAITING")
 
+_WIDE = (*_HEAD, "ACQUIRED", "RENEWED", "ACCESS")
+
 
 def show(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """List leases."""
     found = [one for one in cluster.leases() if _fits(one, arguments)]
     if arguments.output in {"json", "yaml"}:
         return document([facts(one) for one in found], arguments.output)
-    return table(_HEAD, [_row(one) for one in found]) if found else "no leases\n"
+    if arguments.output == "name":
+        return "".join(f"{one.disk}\n" for one in found)
+    if not found:
+        return "no leases\n"
+    if arguments.output == "wide":
+        return table(_WIDE, [(*_row(one), *_more(one)) for one in found])
+    return table(_HEAD, [_row(one) for one in found])
 
 
 def status(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -99,6 +107,14 @@ def _row(lease: Lease) -> tuple[str, ...]:
     state = str(lease.state(utc_now()))
     node = lease.node if lease.holder else ""
     return (lease.disk, state, lease.holder, node, age(since) if since else "", count, waiting)
+
+
+def _more(lease: Lease) -> tuple[str, ...]:
+    manner = ("read-only" if lease.read_only else "read-write") + (
+        ", shared" if lease.shared else ""
+    )
+    acquired, renewed = _stamp(lease.acquire_time) or "", _stamp(lease.renew_time) or ""
+    return (acquired, renewed, manner if lease.holder else "")
 
 
 def _ago(time: datetime | None) -> str:

@@ -10,6 +10,7 @@ from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.tables import document, table
 
 _HEAD = ("DISK", "NODE", "POD", "CONTAINER", "MOUNT-PATH", "ACCESS")
+_WIDE = (*_HEAD, "CLAIM", "SUBPATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Mount:
     container: str
     path: str
     read_only: bool
+    claim: str
+    """The PVC by which the pod has it, in the pod's namespace."""
+    sub_path: str
+    """The part of the disk that the container sees; empty when it sees all."""
 
     def document(self) -> dict[str, Any]:
         """Return it as `-o json` shows it."""
@@ -33,6 +38,8 @@ class Mount:
             "container": self.container,
             "path": self.path,
             "readOnly": self.read_only,
+            "claim": self.claim,
+            "subPath": self.sub_path or None,
         }
 
 
@@ -44,7 +51,13 @@ def mounts(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         found = [one for one in found if one.disk == arguments.name]
     if arguments.output in {"json", "yaml"}:
         return document([one.document() for one in found], arguments.output)
-    return table(_HEAD, [_row(one) for one in found]) if found else "no mounts\n"
+    if arguments.output == "name":
+        return "".join(f"{pod}\n" for pod in dict.fromkeys(one.pod for one in found))
+    if not found:
+        return "no mounts\n"
+    if arguments.output == "wide":
+        return table(_WIDE, [(*_row(one), one.claim, one.sub_path) for one in found])
+    return table(_HEAD, [_row(one) for one in found])
 
 
 def of_all(cluster: DiskCluster) -> list[Mount]:
@@ -80,6 +93,8 @@ def _of_pod(pod: Object, disks: dict[str, str]) -> Iterator[Mount]:
                     container=container["name"],
                     path=one[key],
                     read_only=bool(one.get("readOnly") or claim.get("readOnly")),
+                    claim=claim["claimName"],
+                    sub_path=one.get("subPath") or one.get("subPathExpr") or "",
                 )
 
 

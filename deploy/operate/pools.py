@@ -1,17 +1,22 @@
 """How full pools are, shown."""
 
 import argparse
+from collections.abc import Iterable, Iterator, Sequence
 
 from csi import fullness
 from csi.fullness import Fullness
 from deploy import console
-from deploy.operate import figures
+from deploy.operate import figures, forecast
 from deploy.operate.disk_cluster import DiskCluster
-from deploy.operate.figures import PoolFigures
-from deploy.operate.tables import document, short, table
+from deploy.operate.figures import Figures, PoolFigures
+from deploy.operate.pool_verdict import PoolVerdict
+from deploy.operate.running import Verdict
+from deploy.operate.tables import document, short, span, table
 
 TODO = "extend it (lvextend), or delete disks and snapshots, before writes fail"
 """What to do about a pool that is filling."""
+
+_DAY = 86400
 
 _HEAD = (
     "NODE",
@@ -23,35 +28,30 @@ _HEAD = (
     "LIMIT",
     "DISKS",
     "SNAPSHOTS",
+    "FULL-IN",
     "STATUS",
 )
+_WIDE = (*_HEAD, "GROWTH/DAY", "SEEN-FOR", "PROMISED/LIMIT")
 
 
-def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
-    """Show how full the pools are."""
-    found = figures.read_warning(cluster.driver).pools
+def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str | Verdict:
+    """Show how full the pools are, and judge them if that is asked for."""
+    told = figures.read_warning(cluster.driver)
+    for warning in warnings(told.pools):
+        console.say(f"warning: {warning}")
+    text = _shown(told.pools, arguments.output)
+    return Verdict(text, _verdict(told)) if arguments.check else text
+
+
+def warnings(found: Iterable[PoolFigures]) -> Iterator[str]:
+    """Yield a sentence for each pool that has to be looked after."""
     for pool in found:
         status = status_of(pool)
+        expected = forecast.of_pool(pool)
         if status is not Fullness.OK:
-            console.say(f"warning: the pool of node {pool.node} is {status}: {TODO}")
-    if arguments.output in {"json", "yaml"}:
-        return document([_facts(pool) for pool in found], arguments.output)
-    rows = [
-        (
-            pool.node,
-            short(pool.size),
-            short(pool.used),
-            f"{_share(pool):.0%}",
-            f"{pool.metadata_used:.0%}",
-            short(pool.promised),
-            short(pool.promise_limit),
-            str(pool.disks),
-            str(pool.snapshots),
-            status_of(pool),
-        )
-        for pool in found
-    ]
-    return table(_HEAD, rows) if rows else "no pools\n"
+            yield f"the pool of node {pool.node} is {status}: {TODO}"
+        elif expected.is_soon:
+            yield f"the pool of node {pool.node} will be full in {expected}, as it grows: {TODO}"
 
 
 def status_of(pool: PoolFigures) -> Fullness:
@@ -59,11 +59,58 @@ def status_of(pool: PoolFigures) -> Fullness:
     return fullness.of(_share(pool), pool.metadata_used)
 
 
+def _verdict(told: Figures) -> PoolVerdict:
+    states = {status_of(pool) for pool in told.pools}
+    if Fullness.ALMOST_FULL in states:
+        return PoolVerdict.ALMOST_FULL
+    if any(warnings(told.pools)):
+        return PoolVerdict.FILLING
+    return PoolVerdict.UNKNOWN if told.silent else PoolVerdict.OK
+
+
+def _shown(found: Sequence[PoolFigures], form: str) -> str:
+    if form in {"json", "yaml"}:
+        return document([_facts(pool) for pool in found], form)
+    if form == "name":
+        return "".join(f"{pool.node}\n" for pool in found)
+    if not found:
+        return "no pools\n"
+    wide = form == "wide"
+    return table(_WIDE if wide else _HEAD, [_row(pool, wide=wide) for pool in found])
+
+
+def _row(pool: PoolFigures, *, wide: bool) -> tuple[str, ...]:
+    row = (
+        pool.node,
+        short(pool.size),
+        short(pool.used),
+        f"{_share(pool):.0%}",
+        f"{pool.metadata_used:.0%}",
+        short(pool.promised),
+        short(pool.promise_limit),
+        str(pool.disks),
+        str(pool.snapshots),
+        str(forecast.of_pool(pool)),
+        status_of(pool),
+    )
+    if not wide:
+        return row
+    growth = pool.growth
+    daily = int(growth.used * _DAY / growth.seconds) if growth else 0
+    return (
+        *row,
+        f"{'-' if daily < 0 else ''}{short(abs(daily))}" if growth else "",
+        span(growth.seconds) if growth else "",
+        f"{fullness.share(pool.promised, pool.promise_limit):.0%}",
+    )
+
+
 def _share(pool: PoolFigures) -> float:
     return fullness.share(pool.used, pool.size)
 
 
 def _facts(pool: PoolFigures) -> dict[str, object]:
+    growth, expected = pool.growth, forecast.of_pool(pool)
     return {
         "node": pool.node,
         "sizeBytes": pool.size,
@@ -73,5 +120,13 @@ def _facts(pool: PoolFigures) -> dict[str, object]:
         "promiseLimitBytes": pool.promise_limit,
         "disks": pool.disks,
         "snapshots": pool.snapshots,
+        "growth": growth
+        and {
+            "seconds": growth.seconds,
+            "usedBytes": growth.used,
+            "metadataUsedRatio": growth.metadata_used,
+        },
+        "forecast": str(expected),
+        "fullInSeconds": expected.seconds,
         "status": str(status_of(pool)),
     }

@@ -61,7 +61,12 @@ def document(items: Sequence[Mapping[str, Any]] | Mapping[str, Any], form: str) 
 
 def age(since: datetime, now: datetime | None = None) -> str:
     """Return how long ago something was, as kubectl writes it: 5s, 12m, 3h, 7d."""
-    seconds = max(0, int(((now or datetime.now(UTC)) - since).total_seconds()))
+    return span(((now or datetime.now(UTC)) - since).total_seconds())
+
+
+def span(lasts: float) -> str:
+    """Return a number of seconds as `age` writes it."""
+    seconds = max(0, int(lasts))
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"

@@ -91,11 +91,26 @@ def test_a_disk_in_use_is_shown_and_left_alone(
     assert facts["lease"]["holder"] == pod
     assert [one["name"] for one in facts["snapshots"]] == [f"{disk}-first"]
     mount = {"disk": disk, "node": "node-1", "pod": pod, "container": "main", "path": "/data"}
-    assert facts["mounts"] == [{**mount, "readOnly": False}]
+    assert facts["mounts"] == [{**mount, "readOnly": False, "claim": disk, "subPath": None}]
+    assert re.fullmatch(r"[\w-]+/disk-[\w-]+", facts["place"])
+    assert 0 < facts["poolShare"] < 1
+    assert facts["filesystemBytes"] - facts["filesystemFreeBytes"] > 8_000_000
+    (options,) = {one["options"] for one in facts["nodeMounts"]}
+    assert options.startswith("rw,")
+    assert "errors=remount-ro" in options
+    about = {one["about"] for one in facts["events"]}
+    assert f"pod {pod}" in about
     told = operator.does("status", "-i", disk)
-    for words in ("state        attached", f"holder       {pod} on node-1", f"{disk}-first"):
+    for words in (
+        "state        attached",
+        "condition    healthy",
+        f"kept in      {facts['place']}",
+        f"holder       {pod} on node-1",
+        f"{disk}-first",
+    ):
         assert words in told
     assert pod in operator.does("mounts", disk)
+    assert operator.does("mounts", disk, "-o", "name") == f"{pod}\n"
 
     assert "exists already" in operator.fails("create", "-n", disk)
     taken = operator.fails("delete", disk, "--yes")
@@ -177,3 +192,6 @@ def test_what_an_operator_sees_of_the_pool(operator: Operator) -> None:
     assert (pool["node"], pool["status"]) == ("node-1", "ok")
     assert 0 < pool["usedBytes"] < pool["sizeBytes"]
     assert operator.pool().splitlines()[1].startswith("node-1 ")
+    # Its node plugin has not run for long.
+    assert pool["forecast"] == "not known yet"
+    assert operator.pool("--check", "-o", "name") == "node-1\n"

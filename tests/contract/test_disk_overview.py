@@ -252,6 +252,11 @@ def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:
     for words in (["-d", "pgdata"], ["-s", "db-1"], ["-s", "shop/db-0"], ["--status", "bound"]):
         found = json.loads(run(cluster, "disk", "lease-list", *words, "-o", "json").stdout)
         assert [one["disk"] for one in found] == ["pgdata"]
+    assert run(cluster, "disk", "lease", "list", "-o", "name").stdout == "cache\npgdata\n"
+    wide = run(cluster, "disk", "lease", "list", "-o", "wide").stdout.splitlines()
+    assert wide[0].split()[-3:] == ["ACQUIRED", "RENEWED", "ACCESS"]
+    acquired = (NOW - timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert wide[2].split()[-3::2] == [acquired, "read-write"]
     status = run(cluster, "disk", "lease-status", "-i", "pgdata").stdout
     assert "holder       shop/db-0 on node-1, since 3h ago" in status
     assert re.search(r"waiting      shop/db-1, since \w+ ago \(.+\), up to 5m", status)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,19 @@ def test_what_is_wrong_is_told_in_sentences_with_what_to_do(
     assert shut_down in said
     assert "FilesystemShutDown: restart what uses it" in said.partition("What to do\n")[2]
     ill.stop()
+
+
+def test_a_pool_that_was_just_started_has_no_forecast(
+    api_server: ApiServer,
+    driver: LocalDriver,  # noqa: ARG001 - whose pool it is
+) -> None:
+    done = run(api_server, "pool", "--check", "-o", "json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    (pool,) = json.loads(done.stdout)
+    assert (pool["node"], pool["forecast"], pool["growth"]) == (NODE, "not known yet", None)
+    shown = run(api_server, "pool").stdout.splitlines()
+    assert re.split(" {2,}", shown[1])[-2:] == ["not known yet", "ok"]
 
 
 def test_a_node_that_is_away_is_told_of(

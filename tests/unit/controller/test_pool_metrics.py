@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from controller.lease import Claim, Lease
 from controller.lease_metrics import LeaderMetrics, LeaseMetrics
 from controller.leases import Leases
+from controller.pool_growth import PoolGrowth
 from controller.pool_looks import PoolLooks
 from controller.pool_metrics import PoolMetrics
 from csi.disk import GIB, Content, Disk, NewSnapshot, PoolUsage
@@ -30,6 +31,10 @@ def figures(metrics: Collector) -> dict[str, float]:
     return found
 
 
+def metrics_of(pool: MemoryPool, patience: float = 3.0) -> PoolMetrics:
+    return PoolMetrics(PoolLooks(pool, patience), PoolGrowth(pool), "node-1")
+
+
 @pytest.fixture
 def pool() -> MemoryPool:
     return MemoryPool(size=10 * GIB, used=3 * GIB, metadata_used=0.25, overcommit=1.5)
@@ -41,7 +46,7 @@ def test_a_pool_tells_how_full_it_is(pool: MemoryPool) -> None:
     pool.write("a", 1, 2, 3)
     pool.create_snapshots([NewSnapshot("s", "a")])
 
-    assert figures(PoolMetrics(PoolLooks(pool), "node-1")) == {
+    assert figures(metrics_of(pool)) == {
         "pool_up": 1,
         "pool_size_bytes": 10 * GIB,
         "pool_used_bytes": 3 * GIB,
@@ -65,17 +70,17 @@ def test_an_idle_disk_is_not_looked_at(pool: MemoryPool, tmp_path: Path) -> None
     empty.write_bytes(bytes(128 << 10))
     pool.devices["a"] = empty
 
-    assert not any("problem" in name for name in figures(PoolMetrics(PoolLooks(pool), "node-1")))
+    assert not any("problem" in name for name in figures(metrics_of(pool)))
 
 
 def test_every_figure_of_a_pool_names_its_node(pool: MemoryPool) -> None:
-    families = PoolMetrics(PoolLooks(pool), "node-1").collect()
+    families = metrics_of(pool).collect()
     assert {one.labels["node"] for family in families for one in family.samples} == {"node-1"}
 
 
 def test_a_pool_that_fails_is_down_and_has_no_figures(pool: MemoryPool) -> None:
     pool.works = False
-    assert figures(PoolMetrics(PoolLooks(pool), "node-1")) == {"pool_up": 0}
+    assert figures(metrics_of(pool)) == {"pool_up": 0}
 
 
 @dataclass(slots=True)
@@ -98,7 +103,7 @@ def silent() -> Iterator[SilentPool]:
 
 
 def test_a_pool_that_hangs_is_down_and_asked_once(silent: SilentPool) -> None:
-    metrics = PoolMetrics(PoolLooks(silent, patience=0.01), "node-1")
+    metrics = metrics_of(silent, patience=0.01)
 
     for _ in range(5):
         assert figures(metrics) == {"pool_up": 0}
@@ -107,7 +112,7 @@ def test_a_pool_that_hangs_is_down_and_asked_once(silent: SilentPool) -> None:
 
 
 def test_many_scrapes_ask_a_pool_once(pool: MemoryPool) -> None:
-    metrics = PoolMetrics(PoolLooks(pool), "node-1")
+    metrics = metrics_of(pool)
     for _ in range(20):
         assert figures(metrics)["pool_up"] == 1
     assert pool.asked_for_usage == 1

@@ -99,7 +99,7 @@ def test_a_pool_that_fills_up_is_told_of() -> None:
 
     (todo,) = of(replace(WELL, pool=full))
 
-    assert todo.startswith("The pool of node-1 is almost-full: extend it")
+    assert todo.startswith("The pool of node node-1 is almost-full: extend it")
 
 
 def test_a_node_that_is_away_is_told_of() -> None:

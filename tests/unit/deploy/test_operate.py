@@ -13,11 +13,13 @@ import pytest
 
 from csi.kubernetes_api import KubernetesApi
 from deploy.main import parser
-from deploy.operate import figures
+from deploy.operate import figures, forecast, pools
 from deploy.operate.arguments import size
+from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.driver import Driver
-from deploy.operate.figures import DiskFigures, PoolFigures
+from deploy.operate.figures import DiskFigures, PoolFigures, PoolGrowth
 from deploy.operate.pools import status_of
+from deploy.operate.running import Verdict
 from deploy.operate.tables import age, table
 
 GIB = 1 << 30
@@ -133,6 +135,105 @@ def test_a_node_that_tells_something_else_is_silent_and_hides_no_other(page: str
     (silent,) = found.silent
     assert why in silent
     assert [pool.node for pool in found.pools] == ["node-1"]
+
+
+GROWN = (
+    METRICS
+    + """
+miren_csi_pool_growth_seconds{node="node-1"} 7200
+miren_csi_pool_growth_bytes{node="node-1"} 25
+miren_csi_pool_growth_metadata_ratio{node="node-1"} 0
+"""
+)
+
+
+def test_growth_is_told_when_a_node_has_seen_enough() -> None:
+    (pool,) = figures.read(Driver(Nodes([GROWN]), "here")).pools
+
+    assert pool.growth == PoolGrowth(7200, 25, 0)
+    assert figures.read(Driver(Nodes([METRICS]), "here")).pools[0].growth is None
+
+
+@pytest.mark.parametrize(
+    ("growth", "said", "seconds"),
+    [
+        (None, "not known yet", None),
+        (PoolGrowth(3600, 0, 0.0), "not growing", None),
+        (PoolGrowth(3600, -GIB, -0.1), "not growing", None),
+        (PoolGrowth(86400, 10 * GIB, 0.0), "9d", 9 * 86400),  # 90 GiB are left
+        (PoolGrowth(86400, 10 * GIB, 0.3), "3d", 3 * 86400),  # metadata goes first
+        (PoolGrowth(86400, 1, 0.0), "over a year", 90 * GIB * 86400),
+    ],
+)
+def test_a_pool_is_full_when_it_goes_on_so(
+    growth: PoolGrowth | None, said: str, seconds: float | None
+) -> None:
+    expected = forecast.of_pool(replace(POOL, growth=growth))
+
+    assert str(expected) == said
+    assert expected.seconds == pytest.approx(seconds)
+    assert not expected.is_soon
+
+
+@pytest.mark.parametrize(
+    ("used", "hours", "is_soon"), [(60, 23, True), (60, 25, False), (40, 23, False)]
+)
+def test_a_pool_that_is_more_than_half_full_and_has_less_than_a_day_is_warned_of(
+    used: int, hours: int, is_soon: bool
+) -> None:
+    growth = PoolGrowth(hours * 3600, (100 - used) * GIB, 0.0)
+    pool = replace(POOL, used=used * GIB, growth=growth)
+
+    assert forecast.of_pool(pool).is_soon == is_soon
+    assert [*pools.warnings([pool])] == (
+        [f"the pool of node node-1 will be full in {hours}h, as it grows: {pools.TODO}"]
+        if is_soon
+        else []
+    )
+
+
+def page(used: int, growth: int = 0) -> str:
+    told = METRICS.replace('used_bytes{node="node-1"} 100', f'used_bytes{{node="node-1"}} {used}')
+    return told + GROWN[len(METRICS) :].replace(" 25", f" {growth}")
+
+
+@pytest.mark.parametrize(
+    ("pages", "status"),
+    [
+        ([page(100)], 0),
+        ([page(100), page(850)], 3),
+        ([page(600, growth=300)], 3),
+        ([page(850), page(900)], 4),
+        ([page(100), ""], 1),
+        ([page(850), ""], 3),
+    ],
+)
+def test_scripts_get_a_verdict_of_all_pools_when_they_ask_for_it(
+    pages: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = DiskCluster(Nodes(pages), "here")
+    arguments = parser().parse_args(["pool", "--check", "-o", "name"])
+
+    judged = pools.pools(cluster, arguments)
+    plain = pools.pools(cluster, parser().parse_args(["pool", "-o", "name"]))
+
+    assert judged == Verdict(str(plain), status)
+    assert ("warning: " in capsys.readouterr().err) == (status != 0)
+
+
+def test_a_pool_shows_its_forecast() -> None:
+    cluster = DiskCluster(Nodes([page(600, growth=10)]), "here")
+
+    def shown(*words: str) -> list[list[str]]:
+        text = pools.pools(cluster, parser().parse_args(["pool", *words]))
+        return [re.split(" {2,}", line) for line in str(text).splitlines()]
+
+    head, row = shown()
+    assert dict(zip(head, row, strict=True))["FULL-IN"] == "3d"
+    assert row[-1] == "ok"
+    head, row = shown("-o", "wide")
+    wide = dict(zip(head, row, strict=True))
+    assert (wide["GROWTH/DAY"], wide["SEEN-FOR"], wide["PROMISED/LIMIT"]) == ("120", "2h", "25%")
 
 
 def test_a_pool_without_room_is_full() -> None:
