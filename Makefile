@@ -9,7 +9,8 @@ PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
 LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
-API := kube-apiserver kube-controller-manager
+API := kube-apiserver kube-controller-manager kubectl
+SHELLS := bash-completion zsh fish
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of kills, upgrades and many apps, which make test-cluster runs: with them make test takes more than it should.
 LONG := test_bad_days.py test_golden_apps.py test_postgresql.py test_upgrade.py
@@ -83,7 +84,7 @@ clean: ## removes .venv and what tools leave behind
 .lvm:
 	@scripts/apt $(LVM)
 .kube:
-	@scripts/apt etcd-server openssl iproute2
+	@scripts/apt etcd-server openssl iproute2 $(SHELLS)
 	@for program in $(API); do scripts/go-program $$program >/dev/null; done
 .cluster:
 	@scripts/apt $(NODE)
