@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Iterator
 
-from deploy import console
 from deploy.operate import figures
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.disk_filter import Filter
@@ -19,9 +18,7 @@ def disks(cluster: DiskCluster, arguments: argparse.Namespace) -> str | Iterator
 
     def look() -> list[tuple[DiskFacts, bool]]:
         told = figures.read(cluster.driver)
-        for reason in told.silent:
-            if reason not in warned:
-                console.say(f"warning: what only a node knows is missing: {reason}")
+        figures.warn(reason for reason in told.silent if reason not in warned)
         warned.clear()
         warned.update(told.silent)
         return wanted.judged(cluster, told)

@@ -96,9 +96,14 @@ def read(driver: Driver) -> Figures:
 def read_warning(driver: Driver) -> Figures:
     """Do as `read`, and warn of nodes that are silent."""
     found = read(driver)
-    for reason in found.silent:
-        console.say(f"warning: what only a node knows is missing: {reason}")
+    warn(found.silent)
     return found
+
+
+def warn(silent: Iterable[str]) -> None:
+    """Say on standard error why nodes have told nothing."""
+    for reason in silent:
+        console.say(f"warning: what only a node knows is missing: {reason}")
 
 
 _Sample = tuple[str, Mapping[str, str], float]

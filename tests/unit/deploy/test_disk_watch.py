@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 
 from csi.errors import DiskError, Unavailable
 from deploy.operate.disk_rows import DiskRows
@@ -99,6 +100,16 @@ def test_programs_get_an_object_a_line() -> None:
     lines = "".join(watched(Looks([DISK], [HELD]), "json")).splitlines()
 
     assert [json.loads(line)["holder"] for line in lines] == [None, "shop/db-0"]
+
+
+def test_what_is_read_as_yaml_is_a_document_a_change() -> None:
+    documents = yaml.safe_load_all("".join(watched(Looks([DISK, OTHER], [HELD, OTHER]), "yaml")))
+
+    assert [(one["name"], one["holder"]) for one in documents] == [
+        (DISK.name, None),
+        (OTHER.name, None),
+        (DISK.name, "shop/db-0"),
+    ]
 
 
 def test_a_cluster_that_is_away_is_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
