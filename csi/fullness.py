@@ -15,6 +15,8 @@ NOT_SOON = 0.5
 """The share below which a pool is not said to be full soon, however fast it grows: a restore or an
 import ends by itself."""
 
+PROMISED = 0.9
+"""The share of what a pool may promise from which on it will soon refuse disks."""
 FILESYSTEM_ALMOST_FULL = 0.95
 """The share of a filesystem inside of a disk from which on its user is about to run out of it."""
 

@@ -37,7 +37,7 @@ _WIDE = (*_HEAD, "GROWTH/DAY", "SEEN-FOR", "PROMISED/LIMIT")
 def pools(cluster: DiskCluster, arguments: argparse.Namespace) -> str | Verdict:
     """Show how full the pools are, and judge them if that is asked for."""
     told = figures.read_warning(cluster.driver)
-    for warning in warnings(told.pools):
+    for warning in (*warnings(told.pools), *_promises(told.pools)):
         console.say(f"warning: {warning}")
     text = _shown(told.pools, arguments.output)
     return Verdict(text, _verdict(told)) if arguments.check else text
@@ -52,6 +52,20 @@ def warnings(found: Iterable[PoolFigures]) -> Iterator[str]:
             yield f"the pool of node {pool.node} is {status}: {TODO}"
         elif expected.is_soon:
             yield f"the pool of node {pool.node} will be full in {expected}, as it grows: {TODO}"
+
+
+def _promises(found: Iterable[PoolFigures]) -> Iterator[str]:
+    for pool in found:
+        share = _promised(pool)
+        if share >= fullness.PROMISED:
+            yield (
+                f"the pool of node {pool.node} has promised {share:.0%} of what it may: new and "
+                "growing disks will be refused. Extend it, delete disks, or raise --overcommit"
+            )
+
+
+def _promised(pool: PoolFigures) -> float:
+    return fullness.share(pool.promised, pool.promise_limit)
 
 
 def status_of(pool: PoolFigures) -> Fullness:
@@ -101,7 +115,7 @@ def _row(pool: PoolFigures, *, wide: bool) -> tuple[str, ...]:
         *row,
         f"{'-' if daily < 0 else ''}{short(abs(daily))}" if growth else "",
         span(growth.seconds) if growth else "",
-        f"{fullness.share(pool.promised, pool.promise_limit):.0%}",
+        f"{_promised(pool):.0%}",
     )
 
 

@@ -72,8 +72,8 @@ CASES = {
         pool(used_bytes="600+0.3x600"), pool(used_bytes="600+0.02x600")
     ),
     "MirenPoolPromisesNearLimit": Case(
-        pool(promised_bytes="1900x600", promise_limit_bytes="2000x600"),
         pool(promised_bytes="1800x600", promise_limit_bytes="2000x600"),
+        pool(promised_bytes="1799x600", promise_limit_bytes="2000x600"),
     ),
     "MirenPoolDown": Case(pool(up="0x600"), pool(up="1x600")),
     "MirenDiskFilesystemAlmostFull": Case(

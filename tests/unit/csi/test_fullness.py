@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from csi import fullness
-from csi.fullness import ALMOST_FULL, FILLING, FULL_SOON, NOT_SOON
+from csi.fullness import ALMOST_FULL, FILLING, FULL_SOON, NOT_SOON, PROMISED
 from tests.monitoring import files
 
 DATA = "miren_csi_pool_used_bytes / miren_csi_pool_size_bytes"
+PROMISES = "miren_csi_pool_promised_bytes / miren_csi_pool_promise_limit_bytes"
 METADATA = "miren_csi_pool_metadata_used_ratio"
 EXPRESSIONS = {rule["alert"]: rule["expr"].strip() for rule in files.alerts()}
 
@@ -23,6 +24,7 @@ EXPRESSIONS = {rule["alert"]: rule["expr"].strip() for rule in files.alerts()}
         ("MirenPoolAlmostFull", DATA, ALMOST_FULL),
         ("MirenPoolMetadataFilling", METADATA, FILLING),
         ("MirenPoolMetadataAlmostFull", METADATA, ALMOST_FULL),
+        ("MirenPoolPromisesNearLimit", PROMISES, PROMISED),
     ],
 )
 def test_alerts_have_the_same_limits(alert: str, share: str, limit: float) -> None:

@@ -221,6 +221,21 @@ def test_scripts_get_a_verdict_of_all_pools_when_they_ask_for_it(
     assert ("warning: " in capsys.readouterr().err) == (status != 0)
 
 
+def test_a_pool_that_will_refuse_disks_is_told_of_and_is_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = METRICS.replace(
+        'promised_bytes{node="node-1"} 500', 'promised_bytes{node="node-1"} 1800'
+    )
+    cluster = DiskCluster(Nodes([told]), "here")
+
+    judged = pools.pools(cluster, parser().parse_args(["pool", "--check", "-o", "name"]))
+
+    assert judged == Verdict("node-0\n", 0)
+    said = capsys.readouterr().err
+    assert said.startswith("warning: the pool of node node-0 has promised 90% of what it may")
+
+
 def test_a_pool_shows_its_forecast() -> None:
     cluster = DiskCluster(Nodes([page(600, growth=10)]), "here")
 
