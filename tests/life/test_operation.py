@@ -166,11 +166,12 @@ def test_the_page_of_disks_tells_where_they_are_and_how_they_are_mounted(
 
     assert status == 200
     disks = json.loads(text)["disks"]
-    place = pool_spec.partition(":")[2].partition("/pool")[0]
+    kind, _, place = pool_spec.partition(":")
+    inside = f"{place}/" if kind == "loop" else f"{place.partition('/')[0]}/disk-"
     assert disks.keys() == {"pgdata", "idle"}
     assert disks["idle"].keys() == {"place"}
     told = disks["pgdata"]
-    assert told["place"].startswith(place)
+    assert told["place"].startswith(inside)
     assert Path(told["device"]).is_block_device()
     mounts = {one["path"]: one for one in told["mounts"]}
     at = mounts[str(db.target)]
