@@ -43,7 +43,7 @@ test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-s
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
 	@$(PYTEST) -m lvm
 
-test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
+test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy .dns ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
 	@$(PYTEST) tests/cluster
 
 test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, asked of a real Prometheus
@@ -95,8 +95,10 @@ clean: ## removes .venv and what tools leave behind
 .proxy:
 	@scripts/apt iptables
 	@scripts/go-program kube-proxy >/dev/null
+.dns:
+	@scripts/go-program coredns >/dev/null
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
 
 .PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-monitoring bench fmt stubs stubs-check \
-	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy
+	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy .dns
