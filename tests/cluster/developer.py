@@ -19,12 +19,13 @@ class Developer:
         self._kubernetes = kubernetes
         self.apps = apps
         self.app = f"shop{uuid.uuid4().hex[:6]}"
-        self._file = folder / ".miren" / "app.toml"
-        self._file.parent.mkdir(parents=True)
+        self.file = folder / ".miren" / "app.toml"
+        """The app's."""
+        self.file.parent.mkdir(parents=True)
 
     def writes(self, *lines: str) -> None:
         """Save this as app.toml."""
-        self._file.write_text("\n".join([f'name = "{self.app}"', *lines]))
+        self.file.write_text("\n".join([f'name = "{self.app}"', *lines]))
 
     def runs(self, *words: str, within: float = 150) -> "subprocess.CompletedProcess[str]":
         """Run kubectl-miren in the app's namespace."""
@@ -33,13 +34,13 @@ class Developer:
 
     def deploys(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Deploy the app, which has to work."""
-        done = self.runs("deploy", str(self._file), "--image", IMAGE, *words)
+        done = self.runs("deploy", str(self.file), "--image", IMAGE, *words)
         assert done.returncode == 0, done.stderr
         return done
 
     def fails(self, *words: str) -> str:
         """Deploy the app, which has to fail without a traceback; returns what is said."""
-        done = self.runs("deploy", str(self._file), "--image", IMAGE, *words)
+        done = self.runs("deploy", str(self.file), "--image", IMAGE, *words)
         assert done.returncode == 1, done.stderr
         assert "Traceback" not in done.stderr
         return done.stderr

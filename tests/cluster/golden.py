@@ -75,6 +75,11 @@ class GoldenApp:
         found = self.apps.get("pods", "--selector", self.labels(service))["items"]
         return [pod["metadata"]["name"] for pod in found]
 
+    def addresses(self, service: Service) -> set[str]:
+        """The addresses of a service's pods."""
+        found = self.apps.get("pods", "--selector", self.labels(service))["items"]
+        return {pod["status"]["podIP"] for pod in found}
+
     def log_of_import(self) -> str:
         """What its post_import command has printed; nothing where it has none."""
         (name,) = [job["metadata"]["name"] for job in self.apps.get("jobs")["items"]] or ("",)

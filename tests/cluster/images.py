@@ -7,6 +7,7 @@ The cache is MIREN_CSI_CACHE, by default ~/.cache/miren-csi, in its folder `imag
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ POSTGRESQL = "docker.io/library/postgres:16"
 STAND_IN = "registry.example/stand-in:1"
 PAUSE = "registry.k8s.io/pause:3.6"
 _BUSYBOX = Path("/bin/busybox")
+_GETENT = Path("/usr/bin/getent")
 
 
 def cache() -> Path:
@@ -63,19 +65,30 @@ def _busybox_links() -> dict[str, str]:
 def stand_in(programs: Iterable[str], texts: Mapping[str, str]) -> Path:
     """The archive of an image whose programs, absolute paths, and shell are the script `stand-in`.
 
-    `texts` are what further files hold, by their paths.
+    It has getent too, which looks names up as programs do that use glibc. `texts` are what further
+    files hold, by their paths.
     """
     script = "/bin/stand-in"
     return _archive(
         Recipe(
             STAND_IN,
             entrypoint=(script,),
-            files={"/bin/busybox": _BUSYBOX, script: Path(__file__).with_name("stand-in")},
+            files={
+                "/bin/busybox": _BUSYBOX,
+                script: Path(__file__).with_name("stand-in"),
+                **_with_libraries(_GETENT),
+            },
             links=_busybox_links() | dict.fromkeys(("/bin/sh", *programs), script),
             folders=("/run", "/tmp"),
             texts=texts,
         )
     )
+
+
+def _with_libraries(program: Path) -> dict[str, Path]:
+    """A program of this machine and what it is linked with, by their places in an image."""
+    listed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True, text=True)
+    return {path: Path(path) for path in (str(program), *re.findall(r"/\S+", listed.stdout))}
 
 
 def pause() -> Path:

@@ -167,7 +167,7 @@ def test_a_disk_that_another_namespace_claims_is_told_at_once(
 
 
 def _folder(developer: Developer) -> Path:
-    folder = developer._file.parents[1] / "elsewhere"
+    folder = developer.file.parents[1] / "elsewhere"
     folder.mkdir()
     return folder
 

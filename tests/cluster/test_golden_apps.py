@@ -8,10 +8,12 @@ import pytest
 
 from deploy import AutoConcurrency, DiskSpec, PortType, Service
 from tests.cluster.cluster import Cluster
+from tests.cluster.cluster_dns import cluster_dns
 from tests.cluster.driver import Driver
 from tests.cluster.fleet import SALES, Deployed, Fleet, side_by_side
 from tests.cluster.golden import GoldenApp, Instance
 from tests.cluster.kubectl import KubectlError
+from tests.cluster.lookups import wait_found
 from tests.cluster.node import Node
 from tests.cluster.service_proxy import service_proxy
 from tests.cluster.waiting import wait_until
@@ -38,6 +40,7 @@ def fleet(
     workplace = tmp_path_factory.mktemp("apps")
     with (
         service_proxy(kubernetes, node),
+        cluster_dns(kubernetes, node),
         side_by_side(kubernetes, node, folders, workplace) as fleet,
     ):
         yield fleet
@@ -157,6 +160,15 @@ def test_miren_names_lead_to_their_services(app: GoldenApp) -> None:
         if service.port_type is not PortType.UDP:
             address = f"{name} {service.port}"
             _wait_answered(app, instances[0].pod, address, by=app.pods(service))
+
+
+def test_addresses_are_names_in_the_dns_of_its_pods(app: GoldenApp) -> None:
+    (asking, *_) = app.pods(app.config.services[0])
+    for service in app.config.services:
+        host = _host(app, service)
+        address = app.apps.get("service", host)["spec"]["clusterIP"]
+        wanted = app.addresses(service) if address == "None" else {address}
+        wait_found(app.apps, asking, host, wanted)
 
 
 def _wait_answered(app: GoldenApp, pod: str, address: str, by: Sequence[str]) -> None:
