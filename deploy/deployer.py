@@ -10,7 +10,7 @@ from deploy.deploy_failed import DeployFailed
 from deploy.deployment_plan import Plan, addressed_services, plan
 from deploy.difference import difference
 from deploy.live_view import LiveView
-from deploy.model import AppConfig
+from deploy.model import AppConfig, Service
 from deploy.options import Options
 from deploy.patience import Patience
 from deploy.rollout import Progress, job_progress, progress
@@ -19,6 +19,8 @@ from deploy.service_names import service_name
 _LOOK_EVERY = 1.0
 _STEADY = 10.0
 """Seconds that an instance which was started again has to run before it counts as ready."""
+_OTHERS_WITHIN = 180.0
+"""Seconds that a post_import command waits for services that it may need, but need not."""
 _BEFORE_SERVICES = ("Secret", "Service")
 
 
@@ -45,13 +47,13 @@ class Deployer:
         self._apply(one for one in chosen.services if one["kind"] in _BEFORE_SERVICES)
         services = addressed_services(self._cluster, config, options)
         for job in _of_kind(services, "Job"):
-            self._run_once(job, deadline)
+            self._import(job, config, services, deadline)
         self._apply(_of_kind(services, "Deployment"))
         self._apply(_of_kind(services, "HorizontalPodAutoscaler"))
         # What runs may have a disk that another service waits for. What it needs goes last: old
         # instances of services that stay may need it until new ones are there.
         self._remove(one for one in chosen.obsolete if one["kind"] not in _BEFORE_SERVICES)
-        self._wait(config, deadline)
+        self._wait(config.name, config.services, deadline)
         self._remove(one for one in chosen.obsolete if one["kind"] in _BEFORE_SERVICES)
         self._say_kept(chosen)
 
@@ -77,6 +79,30 @@ class Deployer:
             self._cluster.remove(found)
             self._view.say(f"removed {found['kind']} {found['metadata']['name']}")
 
+    def _import(
+        self, job: Object, config: AppConfig, services: Sequence[Object], deadline: float
+    ) -> None:
+        """Run the Job of post_import, after what it may need; raises DeployFailed."""
+        missing = ""
+        if self._cluster.live(job) is None:
+            try:
+                self._start_others(config, services, deadline)
+            except DeployFailed as failed:
+                # It may itself wait for a service that comes after the import, which needs it not.
+                missing = f"\n{failed}"
+        try:
+            self._run_once(job, deadline)
+        except DeployFailed as failed:
+            raise DeployFailed(f"{failed}{missing}") from None
+
+    def _start_others(self, config: AppConfig, services: Sequence[Object], deadline: float) -> None:
+        """Start the services with images of their own, such as a database, and wait for them."""
+        others = [service for service in config.services if service.image]
+        names = {service_name(config.name, service.name) for service in others}
+        deployments = _of_kind(services, "Deployment")
+        self._apply(one for one in deployments if one["metadata"]["name"] in names)
+        self._wait(config.name, others, min(deadline, time.monotonic() + _OTHERS_WITHIN))
+
     def _run_once(self, job: Object, deadline: float) -> None:
         """Run a Job, unless one of that name has run; raises DeployFailed when it fails."""
         if self._cluster.live(job) is None:
@@ -95,10 +121,10 @@ class Deployer:
             self._check([found], [], deadline)
             time.sleep(_LOOK_EVERY)
 
-    def _wait(self, config: AppConfig, deadline: float) -> None:
+    def _wait(self, app: str, services: Sequence[Service], deadline: float) -> None:
         steady, patience = _Steady(), Patience()
         while True:
-            self.seen = found = [*self._progress(config)]
+            self.seen = found = [*self._progress(app, services)]
             patience.look(found)
             self._view.show({one.service: _doing(one, patience.waits_for(one)) for one in found})
             if all(one.is_ready and steady.is_so(one) for one in found):
@@ -106,13 +132,13 @@ class Deployer:
             self._check(found, patience.given_up(), deadline)
             time.sleep(_LOOK_EVERY)
 
-    def _progress(self, config: AppConfig) -> Iterator[Progress]:
-        for service in config.services:
-            name = service_name(config.name, service.name)
+    def _progress(self, app: str, services: Sequence[Service]) -> Iterator[Progress]:
+        for service in services:
+            name = service_name(app, service.name)
             live = self._cluster.get("Deployment", name)
             if live is None:
                 raise DeployFailed(f"{service.name}: its Deployment {name} was deleted meanwhile")
-            found = progress(self._cluster, config.name, service.name, live)
+            found = progress(self._cluster, app, service.name, live)
             # A container that starts again just now has none.
             self._logs[service.name] = log = found.log or self._logs.get(service.name, ())
             yield found if found.is_ready else replace(found, log=log)

@@ -164,3 +164,14 @@ def test_names_are_found_after_a_plain_kubectl_apply(developer: Developer) -> No
     wait_found(developer.apps, asking, said.removesuffix(":3000"), {address})
     host = _said(developer, asking, "DATABASE")
     wait_found(developer.apps, asking, host, {*_instances(developer, "db").values()})
+
+
+def test_post_import_finds_the_database_of_a_first_deployment(developer: Developer) -> None:
+    ask = ["post_import = 'nc -w 5 db.app.miren 5432 </dev/null'"]
+    built = ["[services.web]", f"command = '{_WEB}'"]
+    developer.writes(*ask, *_service("db", _TWO_PORTS), *built)
+    developer.deploys("--image", images.STAND_IN)
+
+    (job,) = developer.names("jobs")
+    *_, answer = developer.apps.kubectl("logs", f"job/{job}").splitlines()
+    assert answer == _pod(developer, "db")
