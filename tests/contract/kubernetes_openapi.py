@@ -33,13 +33,30 @@ class KubernetesOpenApi:
 
     def refusal(self, manifest: Manifest) -> str:
         """Return why the server would not create it, or nothing; it creates nothing."""
-        query = "dryRun=All&fieldValidation=Strict&fieldManager=tests"
         try:
-            self._server.request("POST", f"{self._path(manifest)}?{query}", manifest)
+            self._create(manifest)
         except urllib.error.HTTPError as error:
             message: str = json.loads(error.read())["message"]
             return message
         return ""
+
+    def completed(self, manifest: Manifest) -> Manifest:
+        """Return it with the defaults that the server gives, nothing where it would refuse it."""
+        try:
+            made = self._create(manifest)
+        except urllib.error.HTTPError:
+            return {}
+        text = json.dumps({**made, "metadata": {**made["metadata"], "managedFields": None}})
+        metadata, spec = made["metadata"], made.get("spec", {})
+        # What it makes up itself is something else each time.
+        for value in (metadata["uid"], metadata["creationTimestamp"], spec.get("clusterIP", "")):
+            text = text.replace(json.dumps(value), '""')
+        completed: Manifest = json.loads(text)
+        return completed
+
+    def _create(self, manifest: Manifest) -> Manifest:
+        query = "dryRun=All&fieldValidation=Strict&fieldManager=tests"
+        return self._server.request("POST", f"{self._path(manifest)}?{query}", manifest)
 
     def make_namespace(self, name: str) -> None:
         """Create a namespace for real, unless it is there."""

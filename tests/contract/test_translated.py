@@ -1,6 +1,7 @@
 """A real API server takes every manifest that an app.toml becomes."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tests.translated import manifests
 from tests.unit.deploy import any_app
 
 pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
+
+Place = tuple[str | int, ...]
 
 DEPLOY = Path(__file__).parents[1] / "unit" / "deploy"
 EXPECTED = sorted([*DEPLOY.glob("golden/*.yaml"), *DEPLOY.glob("apps/*/expected.yaml")])
@@ -45,6 +48,69 @@ def test_what_the_translators_tests_expect_is_taken(
     kubernetes.make_namespace(manifest["metadata"].get("namespace", "default"))
     assert kubernetes.mistakes(manifest) == []
     assert kubernetes.refusal(manifest) == ""
+
+
+# How many instances there are: an autoscaler of earlier may have left another number. By what load
+# an app is scaled, and that no disk goes with its volume: that is the translator's promise.
+SAID_ANYHOW = {
+    ("Deployment", "spec.replicas"),
+    ("HorizontalPodAutoscaler", "spec.metrics"),
+    ("HorizontalPodAutoscaler", "spec.metrics.*"),
+    ("PersistentVolume", "spec.persistentVolumeReclaimPolicy"),
+}
+# Without these the server is not asked for the same object.
+IDENTITY = {"apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace"}
+
+
+def test_no_field_only_repeats_a_default(kubernetes: KubernetesOpenApi) -> None:
+    repeated = set()
+    for manifest, places in _fields():
+        kubernetes.make_namespace(manifest["metadata"].get("namespace", "default"))
+        whole = kubernetes.completed(manifest)
+        repeated |= {
+            (manifest["kind"], _path(place))
+            for place in places
+            if kubernetes.completed(_without(manifest, place)) == whole
+        }
+    assert repeated == SAID_ANYHOW
+
+
+def _fields() -> Iterator[tuple[Manifest, list[Place]]]:
+    """Yield all fields of the expected manifests, those of one value once."""
+    asked = set()
+    for path in EXPECTED:
+        for manifest in yaml.safe_load_all(path.read_text()):
+            places = []
+            for place, value in _parts(manifest):
+                what = (manifest["kind"], _path(place), repr(value))
+                if what not in asked and _path(place) not in IDENTITY:
+                    asked.add(what)
+                    places.append(place)
+            yield manifest, places
+
+
+def _parts(value: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
+    entries: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    for key, part in entries:
+        yield (*place, key), part
+        yield from _parts(part, (*place, key))
+
+
+def _path(place: Place) -> str:
+    return ".".join("*" if isinstance(step, int) else step for step in place)
+
+
+def _without(manifest: Manifest, place: Place) -> Manifest:
+    less = copy.deepcopy(manifest)
+    part: Any = less
+    for step in place[:-1]:
+        part = part[step]
+    del part[place[-1]]
+    return less
 
 
 ON_A_SERVER = settings(
