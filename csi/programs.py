@@ -38,6 +38,9 @@ PACKAGES: Mapping[str, str] = {
     "thin_delta": "thin-provisioning-tools",
     "thin_ls": "thin-provisioning-tools",
     "openssl": "openssl",
+    "tar": "tar",
+    "zstd": "zstd",
+    "restic": "restic",
 }
 """Debian package of each program that the driver may need."""
 
@@ -123,18 +126,28 @@ def start(
     *,
     environ: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    stdin: int | IO[bytes] = subprocess.PIPE,
     output: int = subprocess.PIPE,
+    errors: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that stays, with a pipe to its input and `output` for all that it prints.
+
+    Args:
+        argv: as for `run`.
+        environ: as for `run`.
+        pass_fds: descriptors that it shall have too, under the same numbers.
+        stdin: what it reads instead of a pipe.
+        output: what it prints on.
+        errors: what it prints errors on, when that is something else.
 
     Raises MissingProgram when it is not installed. The caller ends and reaps it.
     """
     path = require(argv[0])
     return subprocess.Popen(
         [path, *argv[1:]],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=output,
-        stderr=output,
+        stderr=output if errors is None else errors,
         bufsize=0,
         env=environment(environ),
         pass_fds=pass_fds,

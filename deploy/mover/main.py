@@ -1,0 +1,123 @@
+"""The command `miren-mover`: what a mover pod runs, and what is started there by exec."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from csi.errors import DiskError
+from deploy.mover import about, hold, repository
+from deploy.mover.lines import Lines
+from deploy.mover.read_file import read_file
+from deploy.mover.write_file import write_file
+
+FOLDER = Path("/disk")
+"""Where the pod has the volume."""
+
+Facts = dict[str, object]
+Command = Callable[[argparse.Namespace, Lines], Facts]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what was asked for, tell it in lines of JSON, and return the exit status: 0, 1 or 2."""
+    arguments = _parser().parse_args(words)
+    lines = Lines(sys.stderr if arguments.streams else sys.stdout)
+    # As a container's first process it would not be ended by SIGTERM otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    command: Command = arguments.command
+    try:
+        lines.result(command(arguments, lines))
+    except DiskError as error:
+        lines.failure(str(error))
+        return 1
+    except KeyboardInterrupt:
+        lines.failure("it was told to end before it had done all: start it again")
+        return 1
+    except OSError as error:
+        lines.failure(f"something that the mover needs failed: {error}")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="miren-mover",
+        description=f"Move what is on the disk at {FOLDER} into a backup and back.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(
+        name: str, about: str, command: Command, *, streams: bool = False
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(command=command, streams=streams)
+        return added
+
+    add("hold", "wait for SIGTERM, an hour at most", _hold)
+    for name, text, streamed in (
+        ("write-file", "write the archive of the disk to standard output", _write_file),
+        ("read-file", "fill the empty disk from an archive on standard input", _read_file),
+    ):
+        _moves(add(name, text, streamed, streams=True), about=name == "write-file")
+    _moves(add("backup", "add a backup of the disk to a repository", _backup), about=True)
+    restored = add("restore", "fill the empty disk from a repository", _restore)
+    _moves(restored)
+    restored.add_argument("--backup", metavar="ID", required=True)
+    add("list", "list a repository's backups", _list)
+    checked = add("check", "verify a repository", _check)
+    checked.add_argument("--read-data", action="store_true", help="also all that the backups hold")
+    _prunes(add("prune", "remove a disk's old backups", _prune))
+    return parser
+
+
+def _moves(parser: argparse.ArgumentParser, *, about: bool = False) -> None:
+    parser.add_argument(
+        "--block", action="store_true", help=f"{FOLDER} holds one file, a raw device"
+    )
+    if about:
+        parser.add_argument("--about", metavar="JSON", required=True, help="what the disk is")
+
+
+def _prunes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--disk", metavar="NAME", required=True)
+    for period in repository.PERIODS:
+        parser.add_argument(f"--keep-{period}", metavar="N", type=int, default=0)
+
+
+def _hold(_arguments: argparse.Namespace, _lines: Lines) -> Facts:
+    return hold.hold()
+
+
+def _list(_arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return repository.listed(lines)
+
+
+def _write_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    disk = about.parse(arguments.about)
+    return write_file(FOLDER, disk, sys.stdout.buffer, lines, block=arguments.block)
+
+
+def _read_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return read_file(FOLDER, sys.stdin.buffer, lines, block=arguments.block)
+
+
+def _backup(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return repository.backup(FOLDER, about.parse(arguments.about), lines, block=arguments.block)
+
+
+def _restore(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return repository.restore(FOLDER, arguments.backup, lines, block=arguments.block)
+
+
+def _check(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return repository.check(lines, read_data=arguments.read_data)
+
+
+def _prune(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    keep = {period: getattr(arguments, f"keep_{period}") for period in repository.PERIODS}
+    return repository.prune(arguments.disk, keep, lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

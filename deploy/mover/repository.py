@@ -1,0 +1,244 @@
+"""Backups in a restic repository.
+
+A snapshot there is a backup of the disk that its host names; its tags say what the disk was. restic
+writes a snapshot when everything is stored, so what is killed leaves none, and one that lacks files
+is taken away again. Only what has the tag `complete` is listed.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from csi import programs
+from csi.errors import Incompatible, InvalidRequest, NotFound, Unavailable
+from deploy.mover import image, tree
+from deploy.mover.about import About
+from deploy.mover.children import Child, chunks
+from deploy.mover.complaints import INCOMPLETE, NO_REPOSITORY, Message
+from deploy.mover.lines import Lines
+from deploy.mover.restic import Restic, opened
+
+Facts = dict[str, object]
+
+PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+"""What `prune` keeps a number of."""
+
+_COMPLETE = "complete"
+_IMAGE = "disk.img"
+_ID = re.compile(r"[0-9a-f]{8,64}")
+_SHORT = 8
+_FIRST_ANSWER = 60.0
+
+
+def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
+    """Add a backup of a folder, or of the device in it; makes the repository if there is none.
+
+    Raises DiskError; no such backup is listed then.
+    """
+    summary: Message = {}
+
+    def heard(message: Message) -> None:
+        if message.get("message_type") == "status":
+            lines.progress(
+                _number(message, "bytes_done"),
+                message.get("total_bytes"),
+                _number(message, "files_done"),
+            )
+        elif message.get("message_type") == "summary":
+            summary.update(message)
+
+    with opened(os.environ, lines.note) as restic, ExitStack() as stack:
+        _ensure(restic, lines)
+        restic.run("unlock")
+        sockets = None if block else stack.enter_context(_find_sockets(folder))
+        what = _device_words(folder) if block else (str(folder),)
+        status = restic.run(*_backup_words(about), *what, heard=heard, accept=(0, INCOMPLETE))
+        if status == INCOMPLETE:
+            restic.run("forget", str(summary["snapshot_id"]))
+            raise Unavailable(
+                "parts of the disk could not be read, so nothing is kept of this backup"
+            )
+        if sockets:
+            _note_sockets(sockets, folder, lines)
+    return {
+        "backup": str(summary["snapshot_id"])[:_SHORT],
+        "bytes": summary["total_bytes_processed"],
+        "added": summary["data_added_packed"],
+        "files": summary["total_files_processed"],
+    }
+
+
+def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
+    """Fill an empty folder, or the empty device in it, from a backup, and verify it.
+
+    Raises DiskError: the folder, or device, then holds something that nobody should use.
+    """
+    if block:
+        image.require_empty(image.path(folder))
+    else:
+        tree.require_empty(folder)
+    with opened(os.environ, lines.note) as restic:
+        found = _find(restic, backup)
+        if block != (found["mode"] == "block"):
+            was = "a raw device" if found["mode"] == "block" else "a filesystem"
+            raise Incompatible(
+                f'backup {backup} is of {was}, disk "{found["disk"]}": restore it to one like that'
+            )
+        fill = _restore_device if block else _restore_folder
+        done = fill(restic, backup, folder, lines)
+    programs.run(["sync", "--file-system", str(image.path(folder) if block else folder)])
+    return {**found, **done}
+
+
+def listed(lines: Lines) -> Facts:
+    """Return all backups that are complete, the oldest first; raises DiskError."""
+    with opened(os.environ, lines.note) as restic:
+        return {"backups": _backups(restic)}
+
+
+def check(lines: Lines, *, read_data: bool) -> Facts:
+    """Verify the repository's structure, and if `read_data` all that it holds.
+
+    Raises DiskError, DamagedRepository if anything is wrong with it.
+    """
+    with opened(os.environ, lines.note) as restic:
+        _first(restic, "unlock")
+        restic.run("check", *(["--read-data"] if read_data else []))
+        return {"backups": len(_backups(restic)), "readData": read_data}
+
+
+def prune(disk: str, keep: Mapping[str, int], lines: Lines) -> Facts:
+    """Remove a disk's backups but for those that `keep` says, by PERIODS; free what only they held.
+
+    Raises DiskError; InvalidRequest when nothing would be kept.
+    """
+    if min(keep.values()) < 0 or not any(keep.values()):
+        raise InvalidRequest("say how many backups are to be kept, such as --keep-last 7")
+    groups: list[Message] = []
+    words = [f"--keep-{period}={number}" for period, number in keep.items() if number]
+    with opened(os.environ, lines.note) as restic:
+        _first(restic, "unlock")
+        of = (f"--host={disk}", f"--tag={_COMPLETE}", "--group-by=host")
+        restic.run("forget", "--prune", *of, *words, heard=groups.append)
+    kept, removed = (
+        [one["id"][:_SHORT] for group in groups for one in group.get(which) or []]
+        for which in ("keep", "remove")
+    )
+    return {"kept": kept, "removed": removed}
+
+
+def _first(restic: Restic, *words: str, accept: tuple[int, ...] = (0,)) -> int:
+    """Ask a repository for the first time: that its address is wrong shall show soon."""
+    return restic.run(*words, accept=accept, patience=_FIRST_ANSWER)
+
+
+def _ensure(restic: Restic, lines: Lines) -> None:
+    if _first(restic, "cat", "config", "--no-lock", accept=(0, NO_REPOSITORY)) == 0:
+        return
+    restic.run("init")
+    lines.note(f"a new repository was made at {restic.repository}")
+
+
+def _backup_words(about: About) -> tuple[str, ...]:
+    tags = {
+        "size": about.size,
+        "filesystem": about.filesystem,
+        "mode": about.mode,
+        "cluster": about.cluster,
+    }
+    moment = about.moment()
+    return (
+        "backup",
+        f"--host={about.disk}",
+        "--group-by=host",
+        f"--tag={_COMPLETE}",
+        *(f"--tag={name}={value}" for name, value in tags.items() if value),
+        *([f"--time={moment:%Y-%m-%d %H:%M:%S}"] if moment else []),
+    )
+
+
+def _device_words(folder: Path) -> tuple[str, ...]:
+    # Unlike with a pipe to its input, restic keeps nothing if the program that reads is killed.
+    return "--stdin-filename", _IMAGE, "--stdin-from-command", "--", "cat", str(image.path(folder))
+
+
+def _find_sockets(folder: Path) -> Child:
+    return Child(("find", str(folder), "-type", "s", "-print0"))
+
+
+def _note_sockets(find: Child, folder: Path, lines: Lines) -> None:
+    names = b"".join(chunks(find.output)).split(b"\0")[:-1]
+    for name in names:
+        shown = name.removeprefix(os.fsencode(folder) + b"/").decode("utf-8", "backslashreplace")
+        lines.note(f"{shown} is a socket, which no backup keeps")
+
+
+def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> Facts:
+    summary: Message = {}
+
+    def heard(message: Message) -> None:
+        done, files = _number(message, "bytes_restored"), _number(message, "files_restored")
+        if message.get("message_type") == "status":
+            lines.progress(done, message.get("total_bytes"), files)
+        elif message.get("message_type") == "summary":
+            summary.update(bytes=done, files=files)
+
+    # The snapshot holds the folder itself, with its owner and mode, so its parent is the target.
+    words = ("restore", backup, f"--target={folder.parent}", "--sparse", "--verify")
+    restic.run(*words, heard=heard)
+    return summary
+
+
+def _restore_device(restic: Restic, backup: str, folder: Path, lines: Lines) -> Facts:
+    with restic.started("dump", backup, f"/{_IMAGE}") as running:
+        length = image.write(image.path(folder), _told(chunks(running.child.output), lines))
+        running.finish()
+    return {"bytes": length, "files": 1}
+
+
+def _told(data: Iterator[bytes], lines: Lines) -> Iterator[bytes]:
+    done = 0
+    for chunk in data:
+        yield chunk
+        done += len(chunk)
+        lines.progress(done, None, 0)
+
+
+def _backups(restic: Restic, *ids: str) -> list[Facts]:
+    snapshots: list[Message] = []
+    words = ("snapshots", "--no-lock", *ids)
+    restic.run(*words, heard=snapshots.append, patience=_FIRST_ANSWER)
+    found = [_facts(one) for one in snapshots if _COMPLETE in (one.get("tags") or [])]
+    return sorted(found, key=lambda one: str(one["time"]))
+
+
+def _find(restic: Restic, backup: str) -> Facts:
+    if not _ID.fullmatch(backup):
+        raise InvalidRequest(f"{backup!r} is no backup's ID: list them, they look like 1a2b3c4d")
+    found = _backups(restic, backup)
+    if len(found) != 1:
+        raise NotFound(f"there is no complete backup {backup} at {restic.repository}: list them")
+    return found[0]
+
+
+def _facts(snapshot: Message) -> Facts:
+    tags = dict(tag.partition("=")[::2] for tag in snapshot["tags"])
+    summary: Mapping[str, Any] = snapshot.get("summary") or {}
+    return {
+        "backup": snapshot["id"][:_SHORT],
+        "disk": snapshot["hostname"],
+        "time": snapshot["time"],
+        "size": int(tags.get("size", 0)),
+        "filesystem": tags.get("filesystem", ""),
+        "mode": tags.get("mode", "filesystem"),
+        "cluster": tags.get("cluster", ""),
+        "bytes": summary.get("total_bytes_processed", 0),
+        "added": summary.get("data_added_packed", 0),
+    }
+
+
+def _number(message: Message, name: str) -> int:
+    return int(message.get(name) or 0)

@@ -1,0 +1,99 @@
+"""`miren-mover write-file`: the archive of a disk to standard output."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from csi.errors import PoolFull, ProgramFailed, Unavailable
+from deploy.mover import image, tree
+from deploy.mover.about import About
+from deploy.mover.archive import Stored, Writer
+from deploy.mover.children import Child, chunks, write_all
+from deploy.mover.lines import Lines
+
+# Not all processors of the node: apps run on it.
+_ZSTD = ("zstd", "-T2", "--quiet", "--stdout")
+
+
+class _Source:
+    """What is to be archived, as a stream of bytes, and how far it is."""
+
+    def __init__(self, data: Iterable[bytes], total: int, tar: tree.Tar | None) -> None:
+        self._data = data
+        self._tar = tar
+        self._total = total
+        self.bytes = 0
+
+    @property
+    def files(self) -> int:
+        return self._tar.files if self._tar else 1
+
+    def feed(self, pipe: IO[bytes], lines: Lines) -> None:
+        """Write it all to a pipe and close that; raises DiskError if it cannot be read."""
+        with pipe:
+            for data in self._data:
+                try:
+                    write_all(pipe, data)
+                except BrokenPipeError:
+                    return  # What read it has ended, and says why.
+                self.bytes += len(data)
+                lines.progress(self.bytes, self._total, self.files)
+
+    def finish(self) -> None:
+        """Raise DiskError unless all of it was read."""
+        if self._tar:
+            self._tar.finish()
+
+
+def write_file(
+    folder: Path, about: About, out: BinaryIO, lines: Lines, *, block: bool
+) -> dict[str, object]:
+    """Write the archive of what is in a folder, or of the device there; return the facts of it.
+
+    Raises DiskError: what was written then is no backup, and no reader takes it for one.
+    """
+    with ExitStack() as stack:
+        feeder = stack.enter_context(ThreadPoolExecutor(1))
+        source = stack.enter_context(_device(folder) if block else _folder(folder, lines))
+        zstd = stack.enter_context(Child(_ZSTD, stdin=-1))
+        fed = feeder.submit(source.feed, zstd.input, lines)
+        try:
+            writer = Writer(out, about)
+            for data in chunks(zstd.output):
+                writer.write(data)
+            fed.result()
+            source.finish()
+            if status := zstd.wait():
+                raise ProgramFailed(("zstd",), status, zstd.said)
+            stored = writer.finish()
+        except BrokenPipeError as error:
+            raise Unavailable("whoever took the backup has gone: start it again") from error
+        except OSError as error:
+            raise PoolFull(
+                f"the backup could not be written to its end: {error.strerror};"
+                " make room and start it again"
+            ) from error
+    return _facts(source, stored)
+
+
+def _facts(source: _Source, stored: Stored) -> dict[str, object]:
+    return {
+        "bytes": source.bytes,
+        "stored": stored.bytes,
+        "files": source.files,
+        "sha256": stored.sha256,
+    }
+
+
+@contextmanager
+def _device(folder: Path) -> Iterator[_Source]:
+    device = image.path(folder)
+    yield _Source(image.read(device), image.size(device), None)
+
+
+@contextmanager
+def _folder(folder: Path, lines: Lines) -> Iterator[_Source]:
+    with tree.reading(folder, lines.note) as tar:
+        yield _Source(chunks(tar.child.output), tree.used(folder), tar)
