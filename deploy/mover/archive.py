@@ -293,7 +293,7 @@ def _about(content: bytes) -> About:
                 " use a newer miren-csi"
             )
         return about_disk.parse(content)
-    except (msgspec.MsgspecError, InvalidRequest) as error:
+    except (msgspec.MsgspecError, UnicodeError, InvalidRequest) as error:
         raise DamagedArchive(
             f"{_FACTS} has changed since the backup was made: {_INSTEAD}"
         ) from error
