@@ -1,4 +1,4 @@
-# The driver's one image: both plugins and kubectl-miren. Build it at the top of the repository:
+# The driver's one image: both plugins, kubectl-miren and the mover of backups. Build it at the top of the repository:
 #   docker build --build-arg VERSION=0.1.0 --tag ghcr.io/miren/miren-csi:0.1.0 .
 
 FROM debian:bookworm-20251117-slim AS builder
@@ -26,11 +26,16 @@ RUN /build/bin/pip --python /opt/miren-csi/bin/python uninstall --yes \
     && find . -name '*_test.py' -delete
 
 FROM debian:bookworm-20251117-slim AS root
-# What csi/programs.py lists (util-linux is in the base), and Python. Of what comes along only
-# xfs_scrub needs ICU, and nothing needs a package manager here.
-RUN apt-get update \
+# What csi/programs.py lists (util-linux and tar are in the base), and Python; restic needs certificates
+# for S3. This Debian's restic is too old for the mover, so the next one's comes, and nothing else of that. Of
+# what comes along only xfs_scrub needs ICU, and nothing needs a package manager here.
+RUN for list in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do \
+        [ ! -e "$list" ] || sed s/bookworm/trixie/g "$list" >"/etc/apt/sources.list.d/trixie.${list##*.}"; \
+    done \
+    && printf 'Package: %s\nPin: release n=trixie*\nPin-Priority: %s\n\n' restic 990 '*' -1 >/etc/apt/preferences.d/trixie \
+    && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        btrfs-progs e2fsprogs lvm2 openssl python3 thin-provisioning-tools xfsprogs \
+        btrfs-progs ca-certificates e2fsprogs lvm2 openssl python3 restic thin-provisioning-tools xfsprogs zstd \
     && dpkg --purge --force-depends --force-remove-protected apt libapt-pkg6.0 libicu72 \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && find / -xdev -name __pycache__ -prune -exec rm -r {} + \
@@ -40,7 +45,8 @@ RUN apt-get update \
 COPY --from=builder /opt/miren-csi /opt/miren-csi
 COPY deploy/lvmlocal.conf /etc/lvm/lvmlocal.conf
 # Fails when something is missing, and leaves the bytecode of what is in use.
-RUN cd / && /opt/miren-csi/bin/python -c "import csi, controller, node, deploy, pkgutil; \
+RUN restic version && zstd --version && tar --version \
+    && cd / && /opt/miren-csi/bin/python -c "import csi, controller, node, deploy, pkgutil; \
         [__import__(module.name) for package in (csi, controller, node, deploy) \
          for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.')]"
 

@@ -11,6 +11,7 @@ LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
+BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of kills, upgrades and many apps, which make test-cluster runs: with them make test takes more than it should.
 LONG := test_bad_days.py test_first_app.py test_golden_apps.py test_postgresql.py test_service_names.py test_upgrade.py
@@ -31,7 +32,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/mypy
 	@$(PYTEST) -q tests/unit
 
-test: .dev .filesystems .lvm .sanity .kube .cluster .prometheus stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
+test: .dev .filesystems .lvm .sanity .kube .cluster .prometheus .backup stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
 	@$(PYTEST) $(addprefix --ignore=tests/cluster/,$(LONG))
 
 test-unit: .dev ## the tests that need neither root nor tools
@@ -45,6 +46,9 @@ test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and r
 
 test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy .dns ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
 	@$(PYTEST) tests/cluster
+
+test-backup: .dev .backup ## the mover: real trees into files and repositories and back, and all that can go wrong
+	@$(PYTEST) tests/backup
 
 test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, asked of a real Prometheus
 	@$(PYTEST) tests/monitoring
@@ -99,6 +103,9 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/go-program coredns >/dev/null
 .sanity:
 	@scripts/go-program csi-sanity >/dev/null
+.backup:
+	@scripts/apt $(BACKUP)
+	@for program in restic versitygw; do scripts/go-program $$program >/dev/null; done
 
-.PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-monitoring bench fmt stubs stubs-check \
-	schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy .dns
+.PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-backup test-monitoring bench fmt stubs \
+	stubs-check schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy .dns .backup

@@ -1,13 +1,16 @@
 """`miren-mover hold`: keeps a pod, and so its volume, while somebody works in it by exec."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST = 3600.0
 """Seconds."""
 
 
-def hold() -> dict[str, object]:
-    """Wait until SIGTERM comes, an hour at most."""
+@contextmanager
+def waiting() -> Iterator[None]:
+    """After the body, wait until SIGTERM comes or has come in it, an hour at most."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    told = signal.sigtimedwait({signal.SIGTERM}, LONGEST)
-    return {"told": told is not None}
+    yield
+    signal.sigtimedwait({signal.SIGTERM}, LONGEST)

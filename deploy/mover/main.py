@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from csi.errors import DiskError
@@ -27,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     command: Command = arguments.command
     try:
-        lines.result(command(arguments, lines))
+        facts = command(arguments, lines)
     except DiskError as error:
         lines.failure(str(error))
         return 1
@@ -37,6 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         lines.failure(f"something that the mover needs failed: {error}")
         return 1
+    with hold.waiting() if arguments.hold else nullcontext():
+        lines.result(facts)
     return 0
 
 
@@ -51,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         name: str, about: str, command: Command, *, streams: bool = False
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
-        added.set_defaults(command=command, streams=streams)
+        added.set_defaults(command=command, streams=streams, hold=False)
         return added
 
-    add("hold", "wait for SIGTERM, an hour at most", _hold)
+    add("hold", "wait for SIGTERM, an hour at most", _nothing).set_defaults(hold=True)
     for name, text, streamed in (
         ("write-file", "write the archive of the disk to standard output", _write_file),
         ("read-file", "fill the empty disk from an archive on standard input", _read_file),
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     restored = add("restore", "fill the empty disk from a repository", _restore)
     _moves(restored)
     restored.add_argument("--backup", metavar="ID", required=True)
+    restored.add_argument("--hold", action="store_true", help="then wait, as the command hold does")
     add("list", "list a repository's backups", _list)
     checked = add("check", "verify a repository", _check)
     checked.add_argument("--read-data", action="store_true", help="also all that the backups hold")
@@ -85,8 +89,8 @@ def _prunes(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--keep-{period}", metavar="N", type=int, default=0)
 
 
-def _hold(_arguments: argparse.Namespace, _lines: Lines) -> Facts:
-    return hold.hold()
+def _nothing(_arguments: argparse.Namespace, _lines: Lines) -> Facts:
+    return {}
 
 
 def _list(_arguments: argparse.Namespace, lines: Lines) -> Facts:

@@ -32,6 +32,13 @@ class Host:
         self._mounted.append(target)
         return target
 
+    def mount_memory(self, size: int) -> Path:
+        """Mount a filesystem of so many bytes that is in memory only."""
+        target = Path(tempfile.mkdtemp(prefix="memory-", dir=self._folder))
+        run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", target)
+        self._mounted.append(target)
+        return target
+
     def bind(self, source: Path, target: Path) -> None:
         run("mount", "--bind", source, target)
         self._mounted.append(target)

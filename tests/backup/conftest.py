@@ -1,0 +1,106 @@
+"""Volumes, a mover and places for backups."""
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backup.mover import Mover
+from tests.backup.s3 import CREDENTIALS, S3
+from tests.cluster.programs import go_program
+from tests.contract.host import Host, run
+
+MIB = 1 << 20
+
+
+class Volumes:
+    """Makes volumes on loop devices; all are gone after the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._host = Host(folder)
+        self._devices: list[Path] = []
+
+    def device(self, size: int) -> Path:
+        """An empty block device."""
+        image = self._folder / f"volume-{len(self._devices)}.img"
+        with image.open("wb") as file:
+            file.truncate(size)
+        device = Path(run("losetup", "--find", "--show", image).strip())
+        self._devices.append(device)
+        return device
+
+    def filesystem(self, kind: str, size: int = 1024 * MIB) -> Path:
+        """The root folder of an empty filesystem."""
+        device = self.device(size)
+        self._host.format(device, kind)
+        return self._host.mount(device)
+
+    def small(self, size: int) -> Path:
+        """A folder that takes so many bytes."""
+        return self._host.mount_memory(size)
+
+    def clear(self) -> None:
+        self._host.clear()
+        for device in self._devices:
+            subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Iterator[Volumes]:
+    made = Volumes(tmp_path)
+    yield made
+    made.clear()
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the restic that the image has; Debian 12's own is too old."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "restic").symlink_to(go_program("restic"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mover(programs: Path) -> Iterator[Mover]:
+    """The mover, for which /disk must be there, as it is in a pod."""
+    place = Path("/disk")
+    place.mkdir(exist_ok=True)
+    yield Mover(programs)
+    # Somebody else's tests may run on this machine.
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    server = S3(tmp_path / "s3")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, mover: Mover) -> Mover:
+    """The mover with a repository in a folder, which is not there yet."""
+    return mover.at(tmp_path / "repository")
+
+
+@pytest.fixture
+def bucket(s3: S3, mover: Mover) -> Mover:
+    """The mover with a repository on a real S3 server."""
+    return mover.at(s3.repository, **CREDENTIALS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes empty folders."""
+
+    def make(name: str) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        return path
+
+    return make
