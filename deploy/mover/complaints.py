@@ -42,12 +42,11 @@ _UNREACHABLE = _any_of(
 )
 _NOT_ALLOWED = _any_of(
     *("access ?denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "forbidden", "unauthorized"),
-    *("permission denied", "access key", r"\b40[13]\b"),
+    *("permission denied", "access key", "signature we calculated", r"\b40[13]\b"),
 )
 _DAMAGED = _any_of(
     *("ciphertext verification failed", "invalid data returned", "unexpected size", "wrong hash"),
     *(
-        "does not match",
         "not found in index",
         "file does not exist",
         "no such file",
@@ -124,7 +123,8 @@ class Complaints:
         if not self._failing:
             self._told(why)
         since = self._failing.setdefault(what, now)
-        if _FULL.search(why) or now - since > self._patience:
+        hopeless = _FULL.search(why) or _NOT_ALLOWED.search(why)
+        if hopeless or now - since > self._patience:
             self._end(why)
 
     def _end(self, why: str) -> None:
@@ -175,6 +175,10 @@ class Failure:
     def _of_repository(self, where: str) -> DiskError:
         if _FULL.search(self.why):
             return PoolFull(f"{where} is full: make room there, or prune old backups; {self.why}")
+        if _NOT_ALLOWED.search(self.why):
+            return Refused(
+                f"{where} does not let us in: {self.why}; check its credentials and rights"
+            )
         if _UNREACHABLE.search(self.why):
             return Unavailable(
                 f"{where} cannot be reached: {self.why}; check its address and the network"
@@ -183,10 +187,6 @@ class Failure:
             return DamagedRepository(
                 f"{where} is damaged: {self.why}; back up to another one, and see what"
                 " `restic repair` can save"
-            )
-        if _NOT_ALLOWED.search(self.why):
-            return Refused(
-                f"{where} does not let us in: {self.why}; check its credentials and rights"
             )
         return ProgramFailed(("restic", self.command), self.status, self.why)
 

@@ -1,6 +1,5 @@
 """Volumes, a mover and places for backups."""
 
-import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,14 +63,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mover(programs: Path) -> Iterator[Mover]:
+def mover(programs: Path) -> Mover:
     """The mover, for which /disk must be there, as it is in a pod."""
-    place = Path("/disk")
-    place.mkdir(exist_ok=True)
-    yield Mover(programs)
-    # Somebody else's tests may run on this machine.
-    with contextlib.suppress(OSError):
-        place.rmdir()
+    # It stays, empty: who removes it unmounts what others have there.
+    Path("/disk").mkdir(exist_ok=True)
+    return Mover(programs)
 
 
 @pytest.fixture
