@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from csi.errors import DiskError
 from deploy.main import parser
+from deploy.operate.short_forms import may_be_left_out, spelled_out
 
 _NO_FILES = ":4"
 _FILES = ":0"
 # What these arguments name, the cluster knows.
 _DISKS = {"DISK"}
+_PATHS = {"PATH", "FILE|REPO"}
 Names = Callable[[], list[str]]
 
 
@@ -36,9 +38,14 @@ def complete(words: Sequence[str], disks: Names) -> tuple[list[tuple[str, str]],
     Args: words: the unfinished one last; disks: says which disks there are.
     """
     *before, begun = words or [""]
-    at = _walk(before)
-    found = [*_candidates(at, before[-1] if before else "", begun, disks)]
-    wants_file = any(_name(action) == "PATH" for action in _positional(at))
+    at = _walk(spelled_out(before))
+    previous = before[-1] if before else ""
+    found = [*_candidates(at, previous, begun, disks)]
+    if may_be_left_out(before):
+        found += [(name, "") for name in disks()]
+    option = _option(at, previous)
+    wanted = [option] if option is not None else _positional(at)
+    wants_file = any(_name(action) in _PATHS for action in wanted)
     fitting = [(word, text) for word, text in found if word.startswith(begun)]
     return fitting, _FILES if wants_file and not fitting else _NO_FILES
 
@@ -55,8 +62,8 @@ def _walk(words: Sequence[str]) -> argparse.ArgumentParser:
 def _candidates(
     at: argparse.ArgumentParser, previous: str, begun: str, disks: Names
 ) -> Iterator[tuple[str, str]]:
-    option = next((one for one in at._actions if previous in one.option_strings), None)
-    if option is not None and option.nargs != 0:
+    option = _option(at, previous)
+    if option is not None:
         yield from ((str(choice), "") for choice in option.choices or ())
         if _name(option) in _DISKS:
             yield from ((name, "") for name in disks())
@@ -67,6 +74,11 @@ def _candidates(
         yield from _commands_told(at)
     elif any(_name(action) in _DISKS for action in _positional(at)):
         yield from ((name, "") for name in disks())
+
+
+def _option(at: argparse.ArgumentParser, word: str) -> argparse.Action | None:
+    """Return the option of which the next word is the value, None if the word is no such."""
+    return next((one for one in at._actions if word in one.option_strings and one.nargs != 0), None)
 
 
 def _commands(at: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -9,6 +9,7 @@ from csi import __version__
 from deploy import deploy_command, translate_command, validate_command
 from deploy.console import say
 from deploy.operate import disk_command, pool_command
+from deploy.operate.short_forms import spelled_out
 from deploy.problems import AppTomlError
 
 _COMMANDS = (translate_command, validate_command, deploy_command, disk_command, pool_command)
@@ -17,7 +18,8 @@ _DESCRIPTION = "Bring Miren apps, described in app.toml, to Kubernetes."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(spelled_out(words))
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

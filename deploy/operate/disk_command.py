@@ -3,7 +3,7 @@
 import argparse
 
 from csi.disk import DEFAULT_FILESYSTEM, FILESYSTEMS
-from deploy.operate import lease_command, snapshot_command
+from deploy.operate import backup_command, lease_command, schedule_command, snapshot_command
 from deploy.operate.arguments import (
     FORMATS,
     add_common,
@@ -22,7 +22,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add the command to those of kubectl-miren."""
     disk = commands.add_parser(
         "disk",
-        help="look at disks; make, resize, copy and delete them",
+        help="look at disks; make, resize, copy, back up and delete them",
         description="What an operator does with disks. Only `delete` deletes data.",
     )
     verbs = disk.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -34,6 +34,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_resize(verbs)
     _add_clone(verbs)
     snapshot_command.add_to(verbs)
+    backup_command.add_to(verbs)
+    schedule_command.add_to(verbs)
     lease_command.add_to(verbs)
 
 

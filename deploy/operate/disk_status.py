@@ -56,6 +56,7 @@ def _about(known: DiskDetails) -> Iterator[str]:
     yield f"  created      {age(disk.created)} ago{by}"
     yield f"  volume       {disk.volume}"
     yield f"  claim        {disk.claim or 'none'}"
+    yield f"  last backup  {disk.last_backup or 'none'}"
 
 
 def _condition(known: DiskDetails) -> Iterator[str]:

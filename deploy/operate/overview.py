@@ -13,6 +13,7 @@ from csi.wish import CREATED_BY, FILESYSTEM
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
 from deploy.operate.disk_state import BLOCK, DiskState
 from deploy.operate.figures import DiskFigures, Figures
+from deploy.operate.last_backup import LastBackup
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class DiskFacts:
     created: datetime
     created_by: str
     problems: tuple[str, ...]
+    last_backup: LastBackup | None = None
 
     def document(self) -> dict[str, Any]:
         """Return it as `-o json` shows it; docs/disk.md explains the keys."""
@@ -49,6 +51,7 @@ class DiskFacts:
             "created": self.created.isoformat().replace("+00:00", "Z"),
             "createdBy": self.created_by or None,
             "problems": [*self.problems],
+            "lastBackup": self.last_backup.document() if self.last_backup else None,
         }
 
 
@@ -85,6 +88,7 @@ def _facts(
             created=datetime.fromisoformat(found["metadata"]["creationTimestamp"]),
             created_by=volume.wish.get(CREATED_BY, ""),
             problems=told.problems if told else (),
+            last_backup=LastBackup.of_volume(found),
         )
 
 

@@ -15,7 +15,7 @@ def words(*typed: str) -> list[str]:
     ("typed", "candidates"),
     [
         (["de"], ["deploy"]),
-        (["disk", "s"], ["status", "snapshot"]),
+        (["disk", "s"], ["status", "snapshot", "schedule"]),
         (["disk", "snapshot", ""], ["create", "list", "restore", "delete"]),
         (["disk", "status", "p"], ["pgdata", "photos"]),
         (["disk", "status", "-i", "s"], ["shop-data"]),
@@ -24,6 +24,11 @@ def words(*typed: str) -> list[str]:
         (["disk", "list", "-o", ""], ["table", "wide", "json", "yaml", "name"]),
         (["disk", "create", "-f", "x"], ["xfs"]),
         (["disk", "lease", "list", "-d", "ph"], ["photos"]),
+        (["disk", "backup", "p"], ["prune", "pgdata", "photos"]),
+        (["disk", "backup", "pgdata", "--keep-d"], ["--keep-daily"]),
+        (["disk", "backup", "create", "ph"], ["photos"]),
+        (["disk", "backup", "prune", "s3:here", "--y"], ["--yes"]),
+        (["disk", "schedule", "sh"], ["shop-data"]),
         (["undeploy", ""], []),
         (["nothing", "li"], []),
     ],
@@ -40,9 +45,17 @@ def test_commands_say_what_they_are_for() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "directive"),
-    [(["deploy", ""], ":0"), (["deploy", "--dr"], ":4"), (["disk", "status", ""], ":4")],
+    [
+        (["deploy", ""], ":0"),
+        (["deploy", "--dr"], ":4"),
+        (["disk", "status", ""], ":4"),
+        (["disk", "restore", ""], ":0"),
+        (["disk", "backup", "list", ""], ":0"),
+        (["disk", "backup", "pgdata", "--to", ""], ":0"),
+        (["disk", "backup", "pgdata", "--secret", ""], ":4"),
+    ],
 )
-def test_files_are_candidates_where_an_app_is_named(typed: list[str], directive: str) -> None:
+def test_files_are_candidates_where_a_file_is_named(typed: list[str], directive: str) -> None:
     assert complete(typed, lambda: DISKS)[1] == directive
 
 

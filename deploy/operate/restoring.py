@@ -1,0 +1,169 @@
+"""Disks that are made from backups."""
+
+import argparse
+import os
+from dataclasses import dataclass
+
+from controller.capacity import human
+from csi import TOPOLOGY_KEY
+from csi.errors import Incompatible, InvalidRequest, NotFound, Refused
+from deploy.mover import archive
+from deploy.operate import backup_file, backups, credentials, mover, places
+from deploy.operate.backup_file import Remote
+from deploy.operate.credentials import Credentials
+from deploy.operate.disk_cluster import VOLUMES, DiskCluster
+from deploy.operate.making import copy
+from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name, volume_id
+from deploy.operate.mover_lines import Facts
+from deploy.operate.places import LocalFile, Place, Repository
+from deploy.operate.progress_bar import ProgressBar, duration
+from deploy.operate.repository_jobs import nodes
+from deploy.operate.running import confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A backup, and what its disk was."""
+
+    place: Place
+    opened_by: Credentials
+    facts: Facts
+
+    @property
+    def is_block(self) -> bool:
+        """Whether the disk was a raw device."""
+        return bool(self.facts["mode"] == "block")
+
+    def job(self, name: str, cluster: DiskCluster, size: int, node: str | None) -> MoverJob:
+        """Return the Job that fills a volume with it, and keeps that."""
+        block = ["--block"] if self.is_block else []
+        in_file = isinstance(self.place, LocalFile)
+        restore = ["restore", "--backup", str(self.facts.get("backup")), *block]
+        filesystem = str(self.facts["filesystem"])
+        return MoverJob(
+            name=job_name("restore", name),
+            kind="restore",
+            image=mover.image_of(cluster),
+            words=["hold"] if in_file else restore,
+            nodes=nodes(node),
+            disk=name,
+            volume=ScratchVolume.empty(size, filesystem, block=self.is_block),
+            repository=self.place if isinstance(self.place, Repository) else None,
+            secret=self.opened_by.secret,
+            holds=not in_file,
+        )
+
+    def __str__(self) -> str:
+        """Return it as part of a sentence."""
+        if isinstance(self.place, LocalFile):
+            return str(self.place)
+        return f"backup {self.facts['backup']} in {self.place}"
+
+
+def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
+    """Make a disk from a backup."""
+    source = _source(cluster, arguments)
+    name = arguments.new or str(source.facts["disk"])
+    size = arguments.size or int(source.facts["size"])
+    if source.is_block and size < int(source.facts["size"]):
+        raise InvalidRequest(
+            f"the backup is of a raw device of {human(int(source.facts['size']))}; {human(size)} "
+            "are too few"
+        )
+    old = _existing(cluster, name, arguments)
+    if old is not None and not _agreed(name, old, source, arguments):
+        return "nothing is restored\n"
+    node = arguments.node or (old.node if old else None)
+    bar = ProgressBar()
+    job = source.job(name, cluster, size, node)
+    with mover.started(cluster, job, source.opened_by.given, bar) as one:
+        one.wait_started(arguments.timeout)
+        if isinstance(source.place, LocalFile):
+            remote = Remote(arguments.context, cluster.namespace, one.pod)
+            words = ["read-file", *(["--block"] if source.is_block else [])]
+            facts = backup_file.send(remote, words, source.place.path, bar)
+        else:
+            facts = one.result()
+        bar.clear()
+        filled = {"volume": {"volume_id": volume_id(one.pod_uid)}}
+        if old is not None:
+            _delete(cluster, name)
+        made = copy(cluster, name, filled, size, block=source.is_block)
+    volume = next((one.name for one in cluster.volumes(name)), name)
+    files = "" if source.is_block else f", {facts['files']} files"
+    return (
+        f"{made} restored from {source}, of {source.facts['time']}: {human(int(facts['bytes']))}"
+        f"{files}, in {duration(bar.seconds)}\n"
+        f'An app gets it that names disk "{name}" in its app.toml; a claim gets it with '
+        f"storageClassName: miren-disk and volumeName: {volume}\n"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """The disk that is replaced."""
+
+    node: str
+    size: int
+
+
+def _source(cluster: DiskCluster, arguments: argparse.Namespace) -> _Source:
+    place = places.parse(arguments.place)
+    if isinstance(place, Repository):
+        opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
+        found = backups.in_repository(cluster, arguments, place)
+        return _Source(place, opened_by, backups.choose(found, arguments.disk, arguments.backup))
+    if arguments.backup or arguments.secret:
+        raise InvalidRequest("--backup and --secret go with a repository, not with a file")
+    facts = backups.facts_of(archive.about(place.path))
+    if arguments.disk not in {None, facts["disk"]}:
+        raise NotFound(f'{place} is a backup of disk "{facts["disk"]}", not "{arguments.disk}"')
+    return _Source(place, Credentials(), facts)
+
+
+def _existing(cluster: DiskCluster, name: str, arguments: argparse.Namespace) -> _Old | None:
+    """Return the disk of that name, None if there is none; raises unless it may be replaced."""
+    try:
+        found = cluster.disk(name)
+    except NotFound:
+        return None
+    if not arguments.replace:
+        raise Incompatible(
+            f'disk "{name}" exists already; choose another name with --as, or --replace it'
+        )
+    _require_free(cluster, name)
+    node = found["accessible_topology"][0]["segments"][TOPOLOGY_KEY]
+    return _Old(str(node), int(found["capacity_bytes"]))
+
+
+def _require_free(cluster: DiskCluster, name: str) -> None:
+    lease = cluster.lease(name)
+    if lease and lease.holder:
+        raise Refused(f'disk "{name}" is held by {lease.holder}; stop that first')
+    for volume in cluster.volumes(name):
+        claim = cluster.claim(volume)
+        if claim:
+            where = claim.reference
+            raise Refused(
+                f'disk "{name}" is claimed by {where}; delete that claim first: '
+                f"kubectl delete pvc -n {where.namespace} {where.name}"
+            )
+
+
+def _agreed(name: str, old: _Old, source: _Source, arguments: argparse.Namespace) -> bool:
+    question = (
+        f'Delete disk "{name}" ({human(old.size)}) and all its data, and put {source}, of '
+        f"{source.facts['time']}, in its place?"
+    )
+    return confirmed(question, arguments)
+
+
+def _delete(cluster: DiskCluster, name: str) -> None:
+    _require_free(cluster, name)
+    # The driver itself refuses a disk that somebody holds by now.
+    cluster.driver.control("DeleteVolume", volume_id=name)
+    for volume in cluster.volumes(name):
+        try:
+            cluster.api.delete(f"{VOLUMES}/{volume.name}")
+        except NotFound:
+            continue
