@@ -128,7 +128,7 @@ def test_what_a_mover_says(text: str, line: object) -> None:
 
 
 def test_a_mover_that_fails_is_quoted() -> None:
-    with pytest.raises(MoverFailed, match="^the password is wrong$"):
+    with pytest.raises(MoverFailed, match=r"^the password is wrong$"):
         parse('{"failure": "the password is wrong"}')
 
 

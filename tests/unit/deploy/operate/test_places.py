@@ -40,7 +40,7 @@ def test_a_place_is_shown_as_it_was_written_but_for_what_is_secret() -> None:
 
 
 def test_a_file_is_no_repository() -> None:
-    with pytest.raises(InvalidRequest, match='"a.miren" is a file'):
+    with pytest.raises(InvalidRequest, match=r'"a\.miren" is a file'):
         places.repository("a.miren")
 
 
