@@ -8,13 +8,13 @@ MAKEFLAGS += --no-print-directory
 PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
 LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
-NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
+NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap zstd
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
 BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux
-CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
+CLUSTER := kube-scheduler kubelet kubectl versitygw csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of kills, upgrades and many apps, which make test-cluster runs: with them make test takes more than it should.
-LONG := test_bad_days.py test_first_app.py test_golden_apps.py test_postgresql.py test_service_names.py test_upgrade.py
+LONG := test_backup.py test_bad_days.py test_first_app.py test_golden_apps.py test_postgresql.py test_service_names.py test_upgrade.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance
 

@@ -1,0 +1,153 @@
+"""The objects around a backup, in a real API server; no node runs what they ask for."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from csi.errors import Busy, NotFound, Unavailable
+from csi.kubernetes_api import KubernetesApi
+from csi.persistent_volume import COORDINATOR, unclaimed
+from deploy.operate import mover, overview, subject
+from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
+from deploy.operate.figures import Figures
+from deploy.operate.last_backup import KEY, LastBackup
+from deploy.operate.mover import Mover
+from deploy.operate.mover_job import Image, MoverJob, ScratchVolume, job_name
+from deploy.operate.places import Repository
+from deploy.operate.progress_bar import ProgressBar
+from tests.cluster.api_server import Cluster
+
+pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
+
+SECRETS = {"RESTIC_PASSWORD": "correct horse"}
+
+
+class Stop(Exception):
+    """Ends a command early, so that it does not wait: no controller is here that ends its Job."""
+
+
+@contextmanager
+def begun(disks: DiskCluster, secrets: Mapping[str, str] | None = None) -> Iterator[Mover]:
+    """Have a mover's Job, as long as the `with` lasts."""
+    with suppress(Stop), mover.started(disks, job(), secrets or {}, ProgressBar()) as one:
+        yield one
+        raise Stop
+
+
+@pytest.fixture
+def disks(cluster: Cluster) -> DiskCluster:
+    return DiskCluster(KubernetesApi(), cluster.namespace)
+
+
+def job(**facts: Any) -> MoverJob:
+    known: dict[str, Any] = {
+        "name": job_name("backup", "pgdata"),
+        "kind": "backup",
+        "image": Image("registry.example/miren-csi:1"),
+        "words": ["backup", "--about", "{}"],
+        "nodes": COORDINATOR.selector(),
+        "disk": "pgdata",
+        "volume": ScratchVolume.copy("pgdata", None, block=False),
+        "repository": Repository("s3:https://s3.example/bucket"),
+    }
+    return MoverJob(**known | facts)
+
+
+def found(disks: DiskCluster, collection: str) -> dict[str, Any]:
+    """Return the mover's object in a collection."""
+    path = f"/{collection.format(f'namespaces/{disks.namespace}')}/{job().name}"
+    return disks.api.get(path)
+
+
+def live_job(disks: DiskCluster) -> dict[str, Any]:
+    return found(disks, "apis/batch/v1/{}/jobs")
+
+
+def test_what_opens_a_repository_goes_with_the_job_and_is_nowhere_in_it(
+    disks: DiskCluster,
+) -> None:
+    with begun(disks, SECRETS):
+        made = live_job(disks)
+        secret = found(disks, "api/v1/{}/secrets")
+
+    (owner,) = secret["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"]) == ("Job", made["metadata"]["uid"])
+    assert [*secret["data"]] == ["RESTIC_PASSWORD"]
+    assert not made["spec"]["suspend"]
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"]}}]
+    assert "correct horse" not in json.dumps(made)
+
+
+def test_a_job_is_taken_away_whatever_ends_its_command(disks: DiskCluster) -> None:
+    with pytest.raises(KeyboardInterrupt), mover.started(disks, job(), {}, ProgressBar()):
+        raise KeyboardInterrupt
+
+    # No controller is here that would see it go.
+    assert live_job(disks)["metadata"]["deletionTimestamp"]
+
+
+def test_a_second_one_hears_since_when_the_first_works_and_what_it_is(disks: DiskCluster) -> None:
+    with begun(disks):
+        with pytest.raises(Busy) as refusal, begun(disks):
+            raise AssertionError("two at once")
+        assert "deletionTimestamp" not in live_job(disks)["metadata"]
+
+    for words in ('a backup of disk "pgdata"', "since 0s ago", f"{disks.namespace}/{job().name}"):
+        assert words in str(refusal.value)
+
+
+def test_a_mover_that_no_node_takes_is_given_up_in_time(disks: DiskCluster) -> None:
+    with (
+        pytest.raises(Unavailable, match=r"has not started after 0\.2 s"),
+        begun(disks) as one,
+    ):
+        one.wait_started(0.2)
+
+
+def test_a_mover_goes_with_the_pod_that_asked_for_it(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(mover.POD_NAME, "nightly-1")
+    monkeypatch.setenv(mover.POD_UID, "5a4d12f5-0b7f-4b0c-9a68-1d2f5a3c0e11")
+
+    with begun(disks):
+        (owner,) = live_job(disks)["metadata"]["ownerReferences"]
+
+    assert (owner["kind"], owner["name"]) == ("Pod", "nightly-1")
+
+
+def test_without_the_driver_there_is_no_image(disks: DiskCluster) -> None:
+    with pytest.raises(Unavailable, match=disks.namespace):
+        mover.image_of(disks)
+
+
+def test_a_backup_is_noted_with_its_disk(disks: DiskCluster) -> None:
+    wish = {"filesystem": "xfs"}
+    volume = unclaimed("Noted!", "64Mi", disks.namespace, pin=COORDINATOR, wish=wish)
+    disks.api.create(VOLUMES, volume.manifest())
+    try:
+        disk = subject.find(disks, "Noted!")
+        assert (disk.size, disk.filesystem, disk.is_block) == (64 << 20, "xfs", False)
+        assert disk.nodes == COORDINATOR.selector()
+        last = LastBackup("2026-01-01T00:00:00Z", "s3:https://s3.example/b", "1a2b3c4d", 4096)
+
+        disks.api.patch(f"{VOLUMES}/{disk.volume}", last.patch())
+
+        (facts,) = (one for one in overview.of_all(disks, Figures()) if one.name == "Noted!")
+        assert facts.last_backup == last
+        assert facts.document()["lastBackup"]["backup"] == "1a2b3c4d"
+        assert "(2026-01-01T00:00:00Z) to s3:https://s3.example/b as 1a2b3c4d, 4 KiB" in str(last)
+        # Whatever somebody writes there, disks are still shown.
+        disks.api.patch(
+            f"{VOLUMES}/{disk.volume}", {"metadata": {"annotations": {KEY: '{"time": 1}'}}}
+        )
+        (facts,) = (one for one in overview.of_all(disks, Figures()) if one.name == "Noted!")
+        assert facts.last_backup is None
+    finally:
+        disks.api.delete(volume_path("Noted!"))
+    with pytest.raises(NotFound, match='disk "never-there" does not exist'):
+        subject.find(disks, "never-there")
