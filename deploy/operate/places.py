@@ -11,6 +11,7 @@ MOUNTED_AT = "/repository"
 
 _KINDS = 'a FILE, "s3:https://SERVER/BUCKET" or "node:/FOLDER"'
 _OTHERS = re.compile(r"(rest|sftp|swift|b2|azure|gs|rclone|local|http|https|file):")
+_SCHEME = re.compile(r"^[a-z0-9]+://")
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
@@ -46,7 +47,7 @@ def parse(text: str) -> Place:
     if colon and kind == "node":
         return Repository(MOUNTED_AT, _folder(rest))
     if colon and kind == "s3":
-        if "/" not in rest.strip("/").partition("://")[2] + rest.strip("/"):
+        if "/" not in _SCHEME.sub("", rest).strip("/"):
             raise InvalidRequest(f'"{text}" names no bucket: write "s3:https://SERVER/BUCKET"')
         return Repository(text)
     if _OTHERS.match(text):

@@ -27,7 +27,18 @@ def test_a_place_is_what_it_looks_like(text: str, place: places.Place) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "s3:", "s3:bucket", "node:", "node:/", "node:srv", "node:/srv/../etc", "sftp:a:/b"],
+    [
+        "",
+        "-",
+        "s3:",
+        "s3:bucket",
+        "s3:https://s3.example/",
+        "node:",
+        "node:/",
+        "node:srv",
+        "node:/srv/../etc",
+        "sftp:a:/b",
+    ],
 )
 def test_what_is_no_place_is_told_with_what_to_write(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"write|whole path"):
