@@ -16,6 +16,7 @@ from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover_job import CONTAINER, Image, MoverJob
 from deploy.operate.mover_lines import Facts, Note, Progress, Result, parse
 from deploy.operate.mover_pod import PodState, Stage, state_of
+from deploy.operate.places import MOUNTED_AT, Repository
 from deploy.operate.progress_bar import ProgressBar
 from deploy.operate.tables import age
 
@@ -42,7 +43,10 @@ class _Pod:
 class Mover:
     """A mover whose Job exists."""
 
-    def __init__(self, cluster: DiskCluster, job: Object, bar: ProgressBar) -> None:
+    def __init__(
+        self, cluster: DiskCluster, job: Object, repository: Repository | None, bar: ProgressBar
+    ) -> None:
+        self._repository = repository
         self._api = cluster.api
         self._namespace = cluster.namespace
         self._name = job["metadata"]["name"]
@@ -123,6 +127,9 @@ class Mover:
             return True
 
     def _told(self, text: str) -> Facts | None:
+        if self._repository and self._repository.folder:
+            # It knows that folder only as it has it.
+            text = text.replace(MOUNTED_AT, str(self._repository))
         match parse(text):
             case Progress(done, total, files):
                 self._bar.show(done, total, files)
@@ -188,7 +195,7 @@ def started(
     try:
         if given:
             _let_loose(cluster, made, given)
-        yield Mover(cluster, made, bar)
+        yield Mover(cluster, made, job.repository, bar)
     except BaseException:
         # Who pressed Ctrl-C does not wait.
         bar.clear()

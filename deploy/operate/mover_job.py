@@ -21,9 +21,6 @@ _KEPT = 300
 """Seconds for which a Job that nobody has deleted stays when it has ended."""
 _GRACE = 10
 
-# Goes on with `hold` when it has done its work, so that its volume stays; passes SIGTERM on.
-_AND_HOLD = f"""{_PROGRAM} "$@" & trap "kill $!" TERM; wait $! && exec {_PROGRAM} hold"""
-
 _READS = ("DAC_READ_SEARCH",)
 _WRITES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 
@@ -83,8 +80,6 @@ class MoverJob:
     repository: Repository | None = None
     secret: str = ""
     """Whose keys are its environment."""
-    holds: bool = False
-    """Whether it keeps its volume when it has done its work, until it is ended."""
     owner: Object | None = None
     """The owner reference that lets it go with something else."""
     suspended: bool = False
@@ -152,14 +147,11 @@ class MoverJob:
             mounts.append({"name": _VOLUME, "mountPath": "/disk", "readOnly": read_only})
         if self.repository and self.repository.folder:
             mounts.append({"name": "repository", "mountPath": MOUNTED_AT})
-        words = [_PROGRAM, *self.words]
-        if self.holds:
-            words = ["sh", "-c", _AND_HOLD, _PROGRAM, *self.words]
         return {
             "name": CONTAINER,
             "image": self.image.name,
             "imagePullPolicy": self.image.pull_policy,
-            "command": words,
+            "command": [_PROGRAM, *self.words],
             "env": [
                 {"name": "RESTIC_REPOSITORY", "value": self.repository.url},
             ]

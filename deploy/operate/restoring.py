@@ -38,7 +38,7 @@ class _Source:
         """Return the Job that fills a volume with it, and keeps that."""
         block = ["--block"] if self.is_block else []
         in_file = isinstance(self.place, LocalFile)
-        restore = ["restore", "--backup", str(self.facts.get("backup")), *block]
+        restore = ["restore", "--backup", str(self.facts.get("backup")), *block, "--hold"]
         filesystem = str(self.facts["filesystem"])
         return MoverJob(
             name=job_name("restore", name),
@@ -50,7 +50,6 @@ class _Source:
             volume=ScratchVolume.empty(size, filesystem, block=self.is_block),
             repository=self.place if isinstance(self.place, Repository) else None,
             secret=self.opened_by.secret,
-            holds=not in_file,
         )
 
     def __str__(self) -> str:
@@ -92,7 +91,7 @@ def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     volume = next((one.name for one in cluster.volumes(name)), name)
     files = "" if source.is_block else f", {facts['files']} files"
     return (
-        f"{made} restored from {source}, of {source.facts['time']}: {human(int(facts['bytes']))}"
+        f"{made} restored from {source}, of {source.facts['time']}: {human(_amount(facts))}"
         f"{files}, in {duration(bar.seconds)}\n"
         f'An app gets it that names disk "{name}" in its app.toml; a claim gets it with '
         f"storageClassName: miren-disk and volumeName: {volume}\n"
@@ -119,6 +118,11 @@ def _source(cluster: DiskCluster, arguments: argparse.Namespace) -> _Source:
     if arguments.disk not in {None, facts["disk"]}:
         raise NotFound(f'{place} is a backup of disk "{facts["disk"]}", not "{arguments.disk}"')
     return _Source(place, Credentials(), facts)
+
+
+def _amount(facts: Facts) -> int:
+    """Return how many bytes came back, or how many were read for that."""
+    return int(facts["bytes"] if "bytes" in facts else facts["stored"])
 
 
 def _existing(cluster: DiskCluster, name: str, arguments: argparse.Namespace) -> _Old | None:

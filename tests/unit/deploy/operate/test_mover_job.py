@@ -106,14 +106,6 @@ def test_nothing_begins_again_and_nothing_stays() -> None:
     assert 0 < spec["ttlSecondsAfterFinished"] <= 600
 
 
-def test_who_has_filled_a_volume_keeps_it() -> None:
-    words = container(job(words=["restore", "--backup", "1a2b3c4d"], holds=True))["command"]
-
-    assert words[:2] == ["sh", "-c"]
-    assert words[3:] == ["miren-mover", "restore", "--backup", "1a2b3c4d"]
-    assert container(job())["command"] == ["miren-mover", "backup"]
-
-
 def test_a_node_is_found_by_its_name_alone() -> None:
     (term,) = on_node("node-1")["nodeSelectorTerms"]
 
