@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.apps import Apps, Manifest, claim, pod, pod_spec
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.kubectl import KubectlError
@@ -321,7 +321,7 @@ def test_a_mover_that_is_taken_away_is_told_and_leaves_nothing(
 def test_who_is_told_to_end_leaves_nothing(
     keeper: Keeper, writer: Writer, held_up: "subprocess.Popen[str]"
 ) -> None:
-    held_up.send_signal(2)
+    held_up.terminate()
     held_up.communicate(timeout=60)
 
     assert held_up.returncode == 130
@@ -356,10 +356,15 @@ def test_a_disk_is_replaced_only_when_nobody_has_it(
     apps.delete("pvc", new)
 
 
+def raw_pod(name: str, claimed: str) -> Manifest:
+    """A pod that has a raw device."""
+    return pod(name, {}) | {"spec": pod_spec({}, blocks={"/dev/disk": claimed})}
+
+
 def test_a_raw_device_is_backed_up_as_such(
     keeper: Keeper, apps: Apps, new: str, bucket: str, tmp_path: Path
 ) -> None:
-    apps.apply(claim("raw", block=True), pod("app", {}, blocks={"/dev/disk": "raw"}))
+    apps.apply(claim("raw", block=True), raw_pod("app", "raw"))
     apps.ready("app", within=90)
     apps.run("app", "head -c 3000000 /dev/urandom >/tmp/noise; cat /tmp/noise >/dev/disk; sync")
     disk = apps.volume_of("raw")["spec"]["csi"]["volumeHandle"]
@@ -372,7 +377,7 @@ def test_a_raw_device_is_backed_up_as_such(
 
     for source in (file, bucket):
         assert "block" in keeper.does("restore", source, "--as", new)
-        apps.apply(claim(new, volume=new, block=True), pod("reader", {}, blocks={"/dev/disk": new}))
+        apps.apply(claim(new, volume=new, block=True), raw_pod("reader", new))
         apps.ready("reader", within=90)
         assert apps.run("reader", summed) == expected
         apps.delete("pod", "reader")
@@ -428,4 +433,3 @@ def test_a_schedule_backs_up_with_the_rights_that_it_has(
     kinds = "cronjob,role,rolebinding,clusterrole,clusterrolebinding,serviceaccount"
     left = keeper.kubernetes.get(kinds, "--all-namespaces", "--selector", label)["items"]
     assert left == []
-    driver.kubectl("delete", "job", "now")
