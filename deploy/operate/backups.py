@@ -40,7 +40,7 @@ def in_repository(
 ) -> list[Facts]:
     """Return the backups in a repository, the oldest first; raises DiskError."""
     facts = _asked(cluster, arguments, place, "list", ["list"])
-    return [dict(one) for one in facts["backups"]]
+    return [Facts(one) for one in facts["backups"]]
 
 
 def verify(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -104,19 +104,19 @@ def _verify_file(path: Path) -> str:
 
 def _of_file(path: Path) -> Facts:
     about = archive.about(path)
-    return {**facts_of(about), "backup": path.name, "added": path.stat().st_size}
+    return Facts({**facts_of(about), "backup": path.name, "added": path.stat().st_size})
 
 
 def facts_of(about: About) -> Facts:
     """Return what an archive says of its disk as a repository says it of a backup."""
-    return {
-        "disk": about.disk,
-        "time": about.time,
-        "size": about.size,
-        "filesystem": about.filesystem,
-        "mode": about.mode,
-        "bytes": None,
-    }
+    return Facts(
+        disk=about.disk,
+        time=about.time,
+        size=about.size,
+        filesystem=about.filesystem,
+        mode=about.mode,
+        bytes=None,
+    )
 
 
 def choose(found: list[Facts], disk: str | None, backup: str | None) -> Facts:

@@ -27,6 +27,7 @@ _PATIENCE = 120.0
 """Seconds for which the API server may not answer while a mover works."""
 _STALE = 60.0
 """Seconds after which a Job that was never let loose is taken for one whose command is gone."""
+_LAST_LINES = 5
 _UNSAID = 5.0
 """Seconds that a pod may take to start without a word about why."""
 
@@ -53,6 +54,7 @@ class Mover:
         self._uid = job["metadata"]["uid"]
         self._bar = bar
         self._pod: Object | None = None
+        self._unheard: list[str] = []
 
     @property
     def pod(self) -> str:
@@ -113,9 +115,10 @@ class Mover:
             if now.found is None:
                 raise self._lost()
             if now.state.stage in {Stage.SUCCEEDED, Stage.FAILED}:
+                said = " ".join(" ".join(self._unheard[-_LAST_LINES:]).split())
                 raise Unavailable(
-                    f"the mover has ended {now.state.ended or 'early'} without saying how it went;"
-                    " try again"
+                    f"the mover has ended {now.state.ended or 'early'} without saying how it went"
+                    f"{f' ({said})' if said else ''}; try again"
                 )
             time.sleep(_LOG_EVERY)
 
@@ -137,6 +140,8 @@ class Mover:
                 self._bar.say(f"  note: {sentence}")
             case Result(facts):
                 return facts
+            case None:
+                self._unheard.append(text)
         return None
 
     def _lost(self) -> Unavailable:

@@ -4,9 +4,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from csi.errors import Refused
+from csi.errors import Refused, Unavailable
 
-Facts = dict[str, Any]
+
+class Facts(dict[str, Any]):
+    """What a mover says of what it has done."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raise Unavailable: another version of it may say other things."""
+        raise Unavailable(
+            f'the mover does not say "{key}": the driver is of another version than this command'
+        )
 
 
 class MoverFailed(Refused):
@@ -53,7 +61,7 @@ def parse(text: str) -> Line | None:
         case {"note": str(sentence)}:
             return Note(sentence)
         case {"result": dict(facts)}:
-            return Result(facts)
+            return Result(Facts(facts))
         case {"failure": str(sentence)}:
             raise MoverFailed(sentence)
     return None

@@ -1,7 +1,6 @@
 """Commands around the cut of a copy, and which backup is meant."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -9,6 +8,7 @@ from csi.errors import InvalidRequest, NotFound
 from csi.kubernetes_api import KubernetesApi, Ran
 from deploy.operate.backups import choose
 from deploy.operate.hooks import HookFailed, Hooks, _Place
+from deploy.operate.mover_lines import Facts
 
 
 class Pods(KubernetesApi):
@@ -77,8 +77,8 @@ def test_a_cut_that_fails_is_what_is_told_even_if_the_second_fails_too(
     assert "warning: --post ended" in capsys.readouterr().err
 
 
-def a(backup: str, disk: str, time: str) -> dict[str, Any]:
-    return {"backup": backup, "disk": disk, "time": time}
+def a(backup: str, disk: str, time: str) -> Facts:
+    return Facts(backup=backup, disk=disk, time=time)
 
 
 BACKUPS = [

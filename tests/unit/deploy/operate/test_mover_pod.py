@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from csi.errors import Unavailable
 from csi.kubernetes_api import KubernetesApi
 from deploy.operate.container_log import ContainerLog
-from deploy.operate.mover_lines import MoverFailed, Note, Progress, Result, parse
+from deploy.operate.mover_lines import Facts, MoverFailed, Note, Progress, Result, parse
 from deploy.operate.mover_pod import PodState, Stage, state_of
 from deploy.operate.progress_bar import ProgressBar, describe, duration
 
@@ -117,7 +118,7 @@ def test_the_latest_warning_tells() -> None:
     [
         ('{"progress": {"bytes": 1, "total": null, "files": 7}}', Progress(1, None, 7)),
         ('{"note": "a socket"}', Note("a socket")),
-        ('{"result": {"backup": "1a2b"}}', Result({"backup": "1a2b"})),
+        ('{"result": {"backup": "1a2b"}}', Result(Facts(backup="1a2b"))),
         ("command terminated with exit code 1", None),
         ('"a string"', None),
         ("", None),
@@ -130,6 +131,14 @@ def test_what_a_mover_says(text: str, line: object) -> None:
 def test_a_mover_that_fails_is_quoted() -> None:
     with pytest.raises(MoverFailed, match=r"^the password is wrong$"):
         parse('{"failure": "the password is wrong"}')
+
+
+def test_a_mover_of_another_version_is_no_riddle() -> None:
+    found = parse('{"result": {"backup": "1a2b3c4d"}}')
+
+    assert isinstance(found, Result)
+    with pytest.raises(Unavailable, match='does not say "bytes": the driver is of another version'):
+        found.facts["bytes"]
 
 
 class Log(KubernetesApi):
