@@ -3,15 +3,16 @@
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.capacity import human
-from csi.errors import DiskError, InvalidRequest
-from csi.kubernetes_api import Conflict, Object
+from csi.errors import DiskError, InvalidRequest, Refused
+from csi.kubernetes_api import Conflict
 from deploy import console
+from deploy.mover.about import About
 from deploy.operate import backup_file, credentials, hooks, mover, places, retention, subject
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
@@ -36,48 +37,49 @@ class _Backup:
     disk: Subject
     hooks: Hooks
     bar: ProgressBar
-    time: list[str]
-    """When the copy was cut, once it was."""
-
-    def about(self) -> str:
-        """Return what the backup says of the disk, as JSON."""
-        disk = self.disk
-        facts = {
-            "disk": disk.name,
-            "size": disk.size,
-            "filesystem": disk.filesystem,
-            "mode": "block" if disk.is_block else "filesystem",
-            "cluster": _cluster_uid(self.cluster),
-            "time": self.time[0],
-        }
-        return json.dumps(facts)
-
-    @property
-    def block(self) -> list[str]:
-        """The mover's word for a raw device."""
-        return ["--block"] if self.disk.is_block else []
 
     @contextmanager
     def cut(
-        self, words: Sequence[str], repository: Repository | None, opened_by: Credentials
-    ) -> Iterator[Mover]:
-        """Cut a copy of the disk between the hooks, with a mover that has it.
+        self,
+        words: Callable[[About], list[str]],
+        repository: Repository | None = None,
+        opened_by: Credentials | None = None,
+    ) -> Iterator[tuple[Mover, About]]:
+        """Cut a copy of the disk between the hooks, and yield a mover that has it.
 
-        An `about` among the words stands for what that says.
+        Args:
+            words: says what the mover does, of what the copy is about.
+            repository: where the mover stores it, if it does so itself.
+            opened_by: what opens that.
         """
         with self.hooks.around():
-            self.time.append(datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
-            said = [self.about() if word == "about" else word for word in words]
-            job = self.job(said, repository, opened_by)
-            with mover.started(self.cluster, job, opened_by.given, self.bar) as one:
+            about = self._about()
+            secrets = opened_by or Credentials()
+            job = self._job(words(about), repository, secrets)
+            with mover.started(self.cluster, job, secrets.given, self.bar) as one:
                 one.wait_started(self.arguments.timeout)
                 self.hooks.done()
-                yield one
+                yield one, about
 
-    def job(
-        self, words: Sequence[str], repository: Repository | None, opened_by: Credentials
+    def words(self, command: str, about: About) -> list[str]:
+        """Return the words with which a mover reads the copy."""
+        block = ["--block"] if self.disk.is_block else []
+        return [command, "--about", json.dumps(about.facts()), *block]
+
+    def _about(self) -> About:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return About(
+            disk=self.disk.name,
+            size=self.disk.size,
+            mode="block" if self.disk.is_block else "filesystem",
+            filesystem=self.disk.filesystem,
+            cluster=_cluster_uid(self.cluster),
+            time=now.replace("+00:00", "Z"),
+        )
+
+    def _job(
+        self, words: list[str], repository: Repository | None, opened_by: Credentials
     ) -> MoverJob:
-        """Return the Job."""
         disk = self.disk
         return MoverJob(
             name=job_name("backup", disk.name),
@@ -101,18 +103,21 @@ def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
     disk = subject.find(cluster, arguments.name)
     around = hooks.find(cluster, disk.name, arguments.pre, arguments.post, arguments.container)
-    asked = _Backup(cluster, arguments, disk, around, ProgressBar(), [])
+    asked = _Backup(cluster, arguments, disk, around, ProgressBar())
     if isinstance(place, LocalFile):
-        facts = _to_file(asked, place)
+        facts, time = _to_file(asked, place)
     else:
-        facts = _to_repository(asked, place, opened_by)
+        facts, time = _to_repository(asked, place, opened_by)
     asked.bar.clear()
-    _note(asked, place, facts)
+    _note(asked, place, facts, time)
     said = _told(asked, place, facts)
     if around.failure:
-        raise HookFailed(f"{said} But {around.failure}")
+        raise HookFailed(f"{said}. But {around.failure}")
     if isinstance(place, Repository):
-        said += _prune(asked, place, opened_by)
+        try:
+            said += _prune(asked, place, opened_by)
+        except DiskError as error:
+            raise Refused(f"{said}. But old backups could not be removed: {error}") from error
     return f"{said}\n"
 
 
@@ -131,17 +136,16 @@ def _check(arguments: argparse.Namespace, place: Place) -> None:
     backup_file.require_new(place.path, force=arguments.force)
 
 
-def _to_file(asked: _Backup, place: LocalFile) -> Facts:
-    with asked.cut(["hold"], None, Credentials()) as one:
+def _to_file(asked: _Backup, place: LocalFile) -> tuple[Facts, str]:
+    with asked.cut(lambda _: ["hold"]) as (one, about):
         remote = Remote(asked.arguments.context, asked.cluster.namespace, one.pod)
-        words = ["write-file", "--about", asked.about(), *asked.block]
-        return backup_file.receive(remote, words, place.path, asked.bar)
+        words = asked.words("write-file", about)
+        return backup_file.receive(remote, words, place.path, asked.bar), about.time
 
 
-def _to_repository(asked: _Backup, place: Repository, opened_by: Credentials) -> Facts:
-    words = ["backup", "--about", "about", *asked.block]
-    with asked.cut(words, place, opened_by) as one:
-        return one.result()
+def _to_repository(asked: _Backup, place: Repository, opened_by: Credentials) -> tuple[Facts, str]:
+    with asked.cut(lambda about: asked.words("backup", about), place, opened_by) as (one, about):
+        return one.result(), about.time
 
 
 def _prune(asked: _Backup, place: Repository, opened_by: Credentials) -> str:
@@ -153,12 +157,13 @@ def _prune(asked: _Backup, place: Repository, opened_by: Credentials) -> str:
     facts = ask(
         asked.cluster, "prune", words, place, opened_by, nodes=asked.disk.nodes, bar=asked.bar
     )
-    return f"; {len(facts['kept'])} backups are kept, {len(facts['removed'])} were removed"
+    kept, removed = (retention.counted(len(facts[which])) for which in ("kept", "removed"))
+    return f"; kept: {kept}; removed: {removed}"
 
 
-def _note(asked: _Backup, place: Place, facts: Facts) -> None:
+def _note(asked: _Backup, place: Place, facts: Facts, time: str) -> None:
     """Note the backup with the disk's volume, where that is allowed."""
-    last = LastBackup(asked.time[0], str(place), facts.get("backup", ""), int(facts["bytes"]))
+    last = LastBackup(time, str(place), facts.get("backup", ""), int(facts["bytes"]))
     try:
         asked.cluster.api.patch(f"{VOLUMES}/{asked.disk.volume}", last.patch())
     except (DiskError, Conflict) as error:
@@ -183,7 +188,7 @@ def _told(asked: _Backup, place: Place, facts: Facts) -> str:
 def _cluster_uid(cluster: DiskCluster) -> str:
     """Return what tells this cluster from others; empty for who may not know."""
     try:
-        found: Object = cluster.api.get("/api/v1/namespaces/kube-system")
+        found = cluster.api.get("/api/v1/namespaces/kube-system")
     except DiskError:
         return ""
     return str(found["metadata"]["uid"])

@@ -51,7 +51,7 @@ def verify(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     words = ["check", *(["--read-data"] if arguments.read_data else [])]
     facts = _asked(cluster, arguments, place, "check", words)
     how = "all that they hold was read" if arguments.read_data else "their data was not read"
-    return f"{place} is sound: {facts['backups']} backups, {how}\n"
+    return f"{place} is sound: {retention.counted(facts['backups'])}, {how}\n"
 
 
 def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
@@ -62,15 +62,16 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     if not disks:
         return "no backups\n"
     what = ", ".join(f'"{disk}"' for disk in disks)
-    kept = " ".join(keep)
-    if not confirmed(f"Remove backups of {what} from {place}, but for {kept}?", arguments):
+    rules = " ".join(keep)
+    if not confirmed(f"Remove backups of {what} from {place}, but for {rules}?", arguments):
         return "nothing is removed\n"
     said = ""
     for disk in disks:
         words = ["prune", "--disk", disk, *keep]
         facts = _asked(cluster, arguments, place, "prune", words)
         removed = " ".join(facts["removed"]) or "none"
-        said += f'disk "{disk}": {len(facts["kept"])} backups are kept; removed: {removed}\n'
+        kept = retention.counted(len(facts["kept"]))
+        said += f'disk "{disk}": kept: {kept}; removed: {removed}\n'
     return said
 
 

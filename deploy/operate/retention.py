@@ -33,6 +33,11 @@ def required(arguments: argparse.Namespace) -> list[str]:
     return found
 
 
+def counted(number: int) -> str:
+    """Return so many backups as words."""
+    return "1 backup" if number == 1 else f"{number} backups"
+
+
 def _spans(period: str) -> str:
     return {"daily": "days", "weekly": "weeks", "monthly": "months"}[period]
 

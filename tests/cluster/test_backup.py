@@ -201,7 +201,7 @@ def test_a_disk_in_use_goes_to_s3_and_comes_back(
     keeper.does("restore", bucket, "--as", new)
     assert_holds(records(apps, new), synced)
     pruned = keeper.does("backup", "prune", bucket, "--keep-last", "1", "--yes")
-    assert pruned == f'disk "{disk}": 1 backups are kept; removed: {first["backup"]}\n'
+    assert pruned == f'disk "{disk}": kept: 1 backup; removed: {first["backup"]}\n'
     assert "there is no backup" in keeper.fails(
         *("restore", bucket, "--backup", first["backup"], "--as", f"{new}2"), status=2
     )
@@ -420,7 +420,7 @@ def test_a_schedule_backs_up_with_the_rights_that_it_has(
         raise AssertionError(driver.kubectl("logs", "job/now")) from error
     said = driver.kubectl("logs", "job/now")
     assert f'disk "{disk}" backed up to {bucket}' in said
-    assert "1 backups are kept, 0 were removed" in said
+    assert "kept: 1 backup; removed: 0 backups" in said
     assert "warning" not in said
     assert disk in keeper.does("backup", "list", bucket, "--secret", secret)
     assert bucket in keeper.does("status", disk)
