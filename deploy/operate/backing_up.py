@@ -133,6 +133,7 @@ def _check(arguments: argparse.Namespace, place: Place) -> None:
         return
     if arguments.secret or retention.words(arguments):
         raise InvalidRequest("--secret and --keep-… go with a repository, not with a file")
+    backup_file.require_kubectl()
     backup_file.require_new(place.path, force=arguments.force)
 
 

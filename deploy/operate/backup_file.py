@@ -24,6 +24,7 @@ from deploy.operate.mover_job import CONTAINER
 from deploy.operate.mover_lines import Facts, MoverFailed, Note, Progress, Result, parse
 from deploy.operate.progress_bar import ProgressBar
 
+_KUBECTL = "kubectl"
 _PARTIAL = ".partial"
 _BUFFER = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -42,7 +43,12 @@ class Remote:
         context = ["--context", self.context] if self.context else []
         interactive = ["--stdin"] if stdin else []
         where = ["--namespace", self.namespace, self.pod, "--container", CONTAINER]
-        return ["kubectl", *context, "exec", *interactive, *where, "--", "miren-mover", *words]
+        return [_KUBECTL, *context, "exec", *interactive, *where, "--", "miren-mover", *words]
+
+
+def require_kubectl() -> None:
+    """Raise MissingProgram where there is no kubectl: in a pod, for example."""
+    programs.require(_KUBECTL)
 
 
 def require_new(path: Path, *, force: bool) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -284,7 +284,8 @@ def _let_loose(cluster: DiskCluster, job: Object, given: Mapping[str, str]) -> N
         cluster.api.create(path, secret)
     except Conflict:
         # That of the Job before, which is being collected.
-        cluster.api.delete(f"{path}/{metadata['name']}")
+        with suppress(NotFound):
+            cluster.api.delete(f"{path}/{metadata['name']}")
         cluster.api.create(path, secret)
     cluster.api.patch(f"{_jobs(cluster)}/{metadata['name']}", {"spec": {"suspend": False}})
 

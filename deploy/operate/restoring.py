@@ -114,6 +114,7 @@ def _source(cluster: DiskCluster, arguments: argparse.Namespace) -> _Source:
         return _Source(place, opened_by, backups.choose(found, arguments.disk, arguments.backup))
     if arguments.backup or arguments.secret:
         raise InvalidRequest("--backup and --secret go with a repository, not with a file")
+    backup_file.require_kubectl()
     facts = backups.facts_of(archive.about(place.path))
     if arguments.disk not in {None, facts["disk"]}:
         raise NotFound(f'{place} is a backup of disk "{facts["disk"]}", not "{arguments.disk}"')
