@@ -333,7 +333,7 @@ def test_a_disk_is_replaced_only_when_nobody_has_it(
     keeper: Keeper, apps: Apps, new: str, tmp_path: Path
 ) -> None:
     file = str(tmp_path / "shop.miren")
-    keeper.does("create", new, "--size", "64Mi", "--filesystem", "xfs")
+    keeper.does("create", new, "--size", "512Mi", "--filesystem", "xfs")
     apps.apply(claim(new, volume=new), pod("app", {"/data": new}))
     apps.ready("app", within=90)
     apps.run("app", "echo monday >/data/log; sync")
@@ -347,7 +347,7 @@ def test_a_disk_is_replaced_only_when_nobody_has_it(
     apps.delete("pvc", new)
     assert "exists already" in keeper.fails("restore", file)
     assert "--yes" in keeper.fails("restore", file, "--replace", status=2)
-    assert f'disk "{new}" (64 MiB, xfs, ' in keeper.does("restore", file, "--replace", "--yes")
+    assert f'disk "{new}" (512 MiB, xfs, ' in keeper.does("restore", file, "--replace", "--yes")
 
     apps.apply(claim(new, volume=new), pod("app", {"/data": new}))
     apps.ready("app", within=90)
