@@ -56,6 +56,9 @@ test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, as
 bench: .dev .filesystems .lvm ## the translator, then speed and memory beside the raw commands, in the VM
 	@.venv/bin/python -m tests.bench
 
+bench-cluster: .dev .filesystems .lvm .kube .cluster ## how fast pods start with a disk, what it asks of the API server, memory, image
+	@.venv/bin/python -m tests.bench.cluster
+
 fmt: .dev ## formats the source and mends what lint can mend
 	@.venv/bin/ruff check --fix --quiet || true
 	@.venv/bin/ruff format
@@ -107,5 +110,5 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(BACKUP)
 	@for program in restic versitygw; do scripts/go-program $$program >/dev/null; done
 
-.PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-backup test-monitoring bench fmt stubs \
+.PHONY: help demo check test test-unit test-loop test-lvm test-cluster test-backup test-monitoring bench bench-cluster fmt stubs \
 	stubs-check schema rules lock clean .runtime .dev .filesystems .lvm .sanity .kube .cluster .prometheus .proxy .dns .backup
