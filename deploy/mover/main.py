@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _moves(restored)
     restored.add_argument("--backup", metavar="ID", required=True)
     restored.add_argument("--hold", action="store_true", help="then wait, as the command hold does")
+    add("init", "make the repository, if there is none", _init)
     add("list", "list a repository's backups", _list)
     checked = add("check", "verify a repository", _check)
     checked.add_argument("--read-data", action="store_true", help="also all that the backups hold")
@@ -91,6 +92,10 @@ def _prunes(parser: argparse.ArgumentParser) -> None:
 
 def _nothing(_arguments: argparse.Namespace, _lines: Lines) -> Facts:
     return {}
+
+
+def _init(_arguments: argparse.Namespace, lines: Lines) -> Facts:
+    return repository.make(lines)
 
 
 def _list(_arguments: argparse.Namespace, lines: Lines) -> Facts:

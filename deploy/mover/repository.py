@@ -5,19 +5,21 @@ writes a snapshot when everything is stored, so what is killed leaves none, and 
 is taken away again. Only what has the tag `complete` is listed.
 """
 
+import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from csi import programs
-from csi.errors import Incompatible, InvalidRequest, NotFound, Unavailable
+from csi.errors import Busy, Incompatible, InvalidRequest, NotFound, Unavailable
+from csi.files import opened as opened_file
 from deploy.mover import image, tree
 from deploy.mover.about import About
 from deploy.mover.children import Child, chunks
-from deploy.mover.complaints import INCOMPLETE, NO_REPOSITORY, Message
+from deploy.mover.complaints import INCOMPLETE, NO_REPOSITORY, DamagedRepository, Message
 from deploy.mover.lines import Lines
 from deploy.mover.restic import Restic, opened
 
@@ -135,11 +137,47 @@ def _first(restic: Restic, *words: str, accept: tuple[int, ...] = (0,)) -> int:
     return restic.run(*words, accept=accept, patience=_FIRST_ANSWER)
 
 
-def _ensure(restic: Restic, lines: Lines) -> None:
-    if _first(restic, "cat", "config", "--no-lock", accept=(0, NO_REPOSITORY)) == 0:
-        return
-    restic.run("init")
+def make(lines: Lines) -> Facts:
+    """Make the repository unless there is one, and tell whether it was made; raises DiskError."""
+    with opened(os.environ, lines.note) as restic:
+        return {"made": _ensure(restic, lines)}
+
+
+def _ensure(restic: Restic, lines: Lines) -> bool:
+    if _exists(restic):
+        return False
+    with _alone(restic.repository):
+        if _exists(restic):
+            return False
+        restic.run("init")
+    try:
+        _exists(restic)
+    except DamagedRepository as error:
+        raise Busy(
+            f"the repository {restic.repository} was made by two backups at the same moment, and"
+            " neither can use it: delete all that is in it, and start one of them"
+        ) from error
     lines.note(f"a new repository was made at {restic.repository}")
+    return True
+
+
+@contextmanager
+def _alone(repository: str) -> Iterator[None]:
+    """Keep others on this node from making the same repository; restic does not.
+
+    With one that is not on this node, nobody can.
+    """
+    if not repository.startswith("/"):
+        yield
+        return
+    Path(repository).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with opened_file(Path(repository)) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+
+
+def _exists(restic: Restic) -> bool:
+    return _first(restic, "cat", "config", "--no-lock", accept=(0, NO_REPOSITORY)) == 0
 
 
 def _backup_words(about: About) -> tuple[str, ...]:

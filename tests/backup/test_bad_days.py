@@ -172,6 +172,16 @@ def test_two_backups_at_once(large: Path, repository: Mover, tree: Path) -> None
     assert repository.run(tree, "check").result["backups"] == 3
 
 
+def test_two_first_backups_at_once(tree: Path, repository: Mover) -> None:
+    """Both find no repository, and one makes it."""
+    running = [repository.start(tree, "backup", said(disk=f"disk-{n}")) for n in (1, 2, 3)]
+    ended = [one.finish() for one in running]
+    assert sum("a new repository was made" in str(one.notes) for one in ended) == 1
+    ids = {one.result["backup"] for one in ended}
+    assert {one["backup"] for one in repository.listed(tree)} == ids
+    assert repository.run(tree, "init").result == {"made": False}
+
+
 def test_a_repository_that_is_full(large: Path, volumes: Volumes, mover: Mover) -> None:
     full = mover.at(volumes.small(48 * MIB) / "repository")
     said = full.backup(large).failure
