@@ -1,9 +1,11 @@
 """What is on a disk comes back from a backup, byte for byte and attribute for attribute."""
 
+import io
 import os
 import random
 import stat
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +107,15 @@ def test_by_hand(folder: Callable[[str], Path], mover: Mover, tmp_path: Path) ->
     )
     subprocess.run(["sh", "-c", command, file, again], check=True)
     assert_same(tree, again)
+    assert owners_by_name(file) == set()
+
+
+def owners_by_name(file: Path) -> set[str]:
+    """Names that would mean other numbers where a backup is restored."""
+    command = "tar -xOf $0 --wildcards 'data.*' | zstd -d"
+    inner = subprocess.run(["sh", "-c", command, file], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
+        return {name for member in tar for name in (member.uname, member.gname) if name}
 
 
 def device_folder(folder: Path, device: Path) -> Path:
