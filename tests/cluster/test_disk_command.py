@@ -97,7 +97,7 @@ def test_a_disk_in_use_is_shown_and_left_alone(
     assert facts["filesystemBytes"] - facts["filesystemFreeBytes"] > 8_000_000
     options = [one["options"].split(",") for one in facts["nodeMounts"]]
     assert len(options) == 2, "where it is staged, and in the pod"
-    assert all({"rw", "errors=remount-ro"} <= {*one} for one in options)
+    assert all({"rw", "relatime"} <= {*one} for one in options)
     about = {one["about"] for one in facts["events"]}
     assert f"pod {pod}" in about
     told = operator.does("status", "-i", disk)
