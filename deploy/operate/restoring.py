@@ -2,11 +2,12 @@
 
 import argparse
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.capacity import human
 from csi import TOPOLOGY_KEY
-from csi.errors import Incompatible, InvalidRequest, NotFound, Refused
+from csi.errors import DiskError, Incompatible, InvalidRequest, NotFound, Refused
 from deploy.mover import archive
 from deploy.operate import backup_file, backups, credentials, mover, places
 from deploy.operate.backup_file import Remote
@@ -87,7 +88,15 @@ def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         filled = {"volume": {"volume_id": volume_id(one.pod_uid)}}
         if old is not None:
             _delete(cluster, name)
-        made = copy(cluster, name, filled, size, block=source.is_block)
+        try:
+            made = copy(cluster, name, filled, size, block=source.is_block)
+        except DiskError as error:
+            if old is None:
+                raise
+            raise Refused(
+                f'disk "{name}" is deleted, but what was restored could not take its place: '
+                f"{error}; restore it again"
+            ) from error
     volume = next((one.name for one in cluster.volumes(name)), name)
     files = "" if source.is_block else f", {facts['files']} files"
     return (
@@ -164,11 +173,17 @@ def _agreed(name: str, old: _Old, source: _Source, arguments: argparse.Namespace
 
 
 def _delete(cluster: DiskCluster, name: str) -> None:
+    """Delete a disk that is nobody's; raises Refused if it is somebody's by now."""
     _require_free(cluster, name)
+    # First: of a volume whose disk is missing, the controller could make an empty one.
+    _delete_volumes(cluster, name)
     # The driver itself refuses a disk that somebody holds by now.
     cluster.driver.control("DeleteVolume", volume_id=name)
-    for volume in cluster.volumes(name):
-        try:
+    # One that the controller has made meanwhile tells of the old disk.
+    _delete_volumes(cluster, name)
+
+
+def _delete_volumes(cluster: DiskCluster, disk: str) -> None:
+    for volume in cluster.volumes(disk):
+        with suppress(NotFound):
             cluster.api.delete(f"{VOLUMES}/{volume.name}")
-        except NotFound:
-            continue
