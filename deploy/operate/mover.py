@@ -122,13 +122,6 @@ class Mover:
                 )
             time.sleep(_LOG_EVERY)
 
-    def is_there(self) -> bool:
-        """Tell whether its pod still runs."""
-        try:
-            return self._look().state.stage is Stage.RUNNING
-        except Unavailable:
-            return True
-
     def _told(self, text: str) -> Facts | None:
         if self._repository and self._repository.folder:
             # It knows that folder only as it has it.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from csi import DRIVER_NAME, KEY_PREFIX, scratch
@@ -83,7 +83,6 @@ class MoverJob:
     owner: Object | None = None
     """The owner reference that lets it go with something else."""
     suspended: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
 
     def manifest(self) -> Object:
         """Return the Job."""
@@ -91,7 +90,6 @@ class MoverJob:
             "app.kubernetes.io/name": "miren-csi",
             "app.kubernetes.io/component": "mover",
             KIND_KEY: self.kind,
-            **self.labels,
         }
         said = {NAME_KEY: self.disk} if self.disk else {}
         metadata: Object = {"name": self.name, "labels": labels, "annotations": said}
