@@ -13,7 +13,7 @@ from csi.errors import DiskError, InvalidRequest, Refused
 from csi.kubernetes_api import Conflict
 from deploy import console
 from deploy.mover.about import About
-from deploy.operate import backup_file, credentials, hooks, mover, places, retention, subject
+from deploy.operate import backup_file, credentials, hooks, mover_life, places, retention, subject
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
@@ -56,7 +56,7 @@ class _Backup:
             about = self._about()
             secrets = opened_by or Credentials()
             job = self._job(words(about), repository, secrets)
-            with mover.started(self.cluster, job, secrets.given, self.bar) as one:
+            with mover_life.started(self.cluster, job, secrets.given, self.bar) as one:
                 one.wait_started(self.arguments.timeout)
                 self.hooks.done()
                 yield one, about
@@ -84,7 +84,7 @@ class _Backup:
         return MoverJob(
             name=job_name("backup", disk.name),
             kind="backup",
-            image=mover.image_of(self.cluster),
+            image=mover_life.image_of(self.cluster),
             words=words,
             nodes=disk.nodes,
             disk=disk.name,

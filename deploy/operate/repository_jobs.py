@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from csi.kubernetes_api import Object
 from csi.persistent_volume import COORDINATOR
-from deploy.operate import mover
+from deploy.operate import mover_life
 from deploy.operate.credentials import Credentials
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover_job import MoverJob, on_node
@@ -33,13 +33,13 @@ def ask(
     job = MoverJob(
         name=f"{kind}-{uuid.uuid4().hex[:10]}",
         kind=kind,
-        image=mover.image_of(cluster),
+        image=mover_life.image_of(cluster),
         words=words,
         nodes=nodes,
         repository=repository,
         secret=opened_by.secret,
     )
-    with mover.started(cluster, job, opened_by.given, bar) as one:
+    with mover_life.started(cluster, job, opened_by.given, bar) as one:
         one.wait_started(_STARTS_WITHIN)
         return one.result()
 

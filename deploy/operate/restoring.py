@@ -9,7 +9,7 @@ from controller.capacity import human
 from csi import TOPOLOGY_KEY
 from csi.errors import DiskError, Incompatible, InvalidRequest, NotFound, Refused
 from deploy.mover import archive
-from deploy.operate import backup_file, backups, credentials, mover, places
+from deploy.operate import backup_file, backups, credentials, mover_life, places
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
@@ -44,7 +44,7 @@ class _Source:
         return MoverJob(
             name=job_name("restore", name),
             kind="restore",
-            image=mover.image_of(cluster),
+            image=mover_life.image_of(cluster),
             words=["hold"] if in_file else restore,
             nodes=nodes(node),
             disk=name,
@@ -76,7 +76,7 @@ def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     node = arguments.node or (old.node if old else None)
     bar = ProgressBar()
     job = source.job(name, cluster, size, node)
-    with mover.started(cluster, job, source.opened_by.given, bar) as one:
+    with mover_life.started(cluster, job, source.opened_by.given, bar) as one:
         one.wait_started(arguments.timeout)
         if isinstance(source.place, LocalFile):
             remote = Remote(arguments.context, cluster.namespace, one.pod)

@@ -12,8 +12,8 @@ from csi import KEY_PREFIX
 from csi.kubernetes_api import Object
 from csi.object_names import object_name
 from csi.persistent_volume import NAME_KEY
-from deploy.operate.mover import POD_NAME, POD_UID
 from deploy.operate.mover_job import Image, job_name
+from deploy.operate.mover_life import POD_NAME, POD_UID
 from deploy.operate.subject import Subject
 
 SCHEDULE_KEY = f"{KEY_PREFIX}schedule"

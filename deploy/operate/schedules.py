@@ -10,7 +10,7 @@ from csi.errors import DiskError, InvalidRequest, NotFound
 from csi.kubernetes_api import Object
 from csi.persistent_volume import NAME_KEY
 from deploy.app_cluster import MANAGER
-from deploy.operate import mover, places, retention, subject
+from deploy.operate import mover_life, places, retention, subject
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.running import confirmed
 from deploy.operate.schedule_manifests import (
@@ -97,7 +97,7 @@ def _schedule(cluster: DiskCluster, arguments: argparse.Namespace) -> Schedule:
         time_zone=arguments.time_zone or "",
         to=str(place),
         words=_words(arguments),
-        image=mover.image_of(cluster),
+        image=mover_life.image_of(cluster),
         app=_app(cluster, disk, arguments),
     )
 

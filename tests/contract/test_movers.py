@@ -10,7 +10,7 @@ import pytest
 from csi.errors import Busy, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
-from deploy.operate import mover, overview, subject
+from deploy.operate import mover_life, overview, subject
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
 from deploy.operate.figures import Figures
 from deploy.operate.last_backup import KEY, LastBackup
@@ -32,7 +32,7 @@ class Stop(Exception):
 @contextmanager
 def begun(disks: DiskCluster, secrets: Mapping[str, str] | None = None) -> Iterator[Mover]:
     """Have a mover's Job, as long as the `with` lasts."""
-    with suppress(Stop), mover.started(disks, job(), secrets or {}, ProgressBar()) as one:
+    with suppress(Stop), mover_life.started(disks, job(), secrets or {}, ProgressBar()) as one:
         yield one
         raise Stop
 
@@ -83,7 +83,7 @@ def test_what_opens_a_repository_goes_with_the_job_and_is_nowhere_in_it(
 
 
 def test_a_job_is_taken_away_whatever_ends_its_command(disks: DiskCluster) -> None:
-    with pytest.raises(KeyboardInterrupt), mover.started(disks, job(), {}, ProgressBar()):
+    with pytest.raises(KeyboardInterrupt), mover_life.started(disks, job(), {}, ProgressBar()):
         raise KeyboardInterrupt
 
     # No controller is here that would see it go.
@@ -111,8 +111,8 @@ def test_a_mover_that_no_node_takes_is_given_up_in_time(disks: DiskCluster) -> N
 def test_a_mover_goes_with_the_pod_that_asked_for_it(
     disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(mover.POD_NAME, "nightly-1")
-    monkeypatch.setenv(mover.POD_UID, "5a4d12f5-0b7f-4b0c-9a68-1d2f5a3c0e11")
+    monkeypatch.setenv(mover_life.POD_NAME, "nightly-1")
+    monkeypatch.setenv(mover_life.POD_UID, "5a4d12f5-0b7f-4b0c-9a68-1d2f5a3c0e11")
 
     with begun(disks):
         (owner,) = live_job(disks)["metadata"]["ownerReferences"]
@@ -122,7 +122,7 @@ def test_a_mover_goes_with_the_pod_that_asked_for_it(
 
 def test_without_the_driver_there_is_no_image(disks: DiskCluster) -> None:
     with pytest.raises(Unavailable, match=disks.namespace):
-        mover.image_of(disks)
+        mover_life.image_of(disks)
 
 
 def test_a_backup_is_noted_with_its_disk(disks: DiskCluster) -> None:
