@@ -2,12 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.capacity import human
 from csi import TOPOLOGY_KEY
-from csi.errors import DiskError, Incompatible, InvalidRequest, NotFound, Refused
+from csi.errors import Incompatible, InvalidRequest, NotFound, Refused
 from deploy.mover import archive
 from deploy.operate import backup_file, backups, credentials, mover_life, places
 from deploy.operate.backup_file import Remote
@@ -18,6 +19,7 @@ from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name, volume_i
 from deploy.operate.mover_lines import Facts
 from deploy.operate.places import LocalFile, Place, Repository
 from deploy.operate.progress_bar import ProgressBar, duration
+from deploy.operate.replacing import Replacement, replace
 from deploy.operate.repository_jobs import nodes
 from deploy.operate.running import confirmed
 
@@ -86,17 +88,11 @@ def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
             facts = one.result()
         bar.clear()
         filled = {"volume": {"volume_id": volume_id(one.pod_uid)}}
-        if old is not None:
-            _delete(cluster, name)
-        try:
-            made = copy(cluster, name, filled, size, block=source.is_block)
-        except DiskError as error:
-            if old is None:
-                raise
-            raise Refused(
-                f'disk "{name}" is deleted, but what was restored could not take its place: '
-                f"{error}; restore it again"
-            ) from error
+
+        def make() -> str:
+            return copy(cluster, name, filled, size, block=source.is_block)
+
+        made = _replaced(cluster, name, old, make) if old else make()
     volume = next((one.name for one in cluster.volumes(name)), name)
     files = "" if source.is_block else f", {facts['files']} files"
     return (
@@ -113,6 +109,7 @@ class _Old:
 
     node: str
     size: int
+    is_block: bool
 
 
 def _source(cluster: DiskCluster, arguments: argparse.Namespace) -> _Source:
@@ -147,7 +144,8 @@ def _existing(cluster: DiskCluster, name: str, arguments: argparse.Namespace) ->
         )
     _require_free(cluster, name)
     node = found["accessible_topology"][0]["segments"][TOPOLOGY_KEY]
-    return _Old(str(node), int(found["capacity_bytes"]))
+    is_block = any(volume.is_block for volume in cluster.volumes(name))
+    return _Old(str(node), int(found["capacity_bytes"]), is_block)
 
 
 def _require_free(cluster: DiskCluster, name: str) -> None:
@@ -170,6 +168,16 @@ def _agreed(name: str, old: _Old, source: _Source, arguments: argparse.Namespace
         f"{source.facts['time']}, in its place?"
     )
     return confirmed(question, arguments)
+
+
+def _replaced(cluster: DiskCluster, name: str, old: _Old, make: Callable[[], str]) -> str:
+    def make_again(snapshot: str) -> str:
+        source = {"snapshot": {"snapshot_id": snapshot}}
+        return copy(cluster, name, source, old.size, block=old.is_block)
+
+    _require_free(cluster, name)
+    how = Replacement(lambda: _delete(cluster, name), make, make_again)
+    return replace(cluster.driver.control, name, how)
 
 
 def _delete(cluster: DiskCluster, name: str) -> None:
