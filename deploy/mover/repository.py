@@ -54,7 +54,6 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
 
     with opened(os.environ, lines.note) as restic, ExitStack() as stack:
         _ensure(restic, lines)
-        restic.run("unlock")
         sockets = None if block else stack.enter_context(_find_sockets(folder))
         what = _device_words(folder) if block else (str(folder),)
         status = restic.run(*_backup_words(about), *what, heard=heard, accept=(0, INCOMPLETE))
@@ -177,7 +176,11 @@ def _alone(repository: str) -> Iterator[None]:
 
 
 def _exists(restic: Restic) -> bool:
-    return _first(restic, "cat", "config", "--no-lock", accept=(0, NO_REPOSITORY)) == 0
+    """Tell whether there is a repository; what killed movers left in it is taken away.
+
+    restic itself takes only locks for such that have not been renewed for half an hour.
+    """
+    return _first(restic, "unlock", accept=(0, NO_REPOSITORY)) == 0
 
 
 def _backup_words(about: About) -> tuple[str, ...]:
