@@ -1,5 +1,6 @@
 """Volumes, a mover and places for backups."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,10 @@ class Volumes:
     def small(self, size: int) -> Path:
         """A folder that takes so many bytes."""
         return self._host.mount_memory(size)
+
+    def put_unreadable(self, target: Path) -> None:
+        """Have reads of a file fail as those of a broken disk do: nothing is at its address 0."""
+        self._host.bind(Path(f"/proc/{os.getpid()}/mem"), target)
 
     def clear(self) -> None:
         self._host.clear()

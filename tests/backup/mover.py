@@ -12,7 +12,7 @@ from typing import IO, Any
 
 MOVER = Path(sys.executable).with_name("miren-mover")
 PASSWORD = "a password that nobody sees"
-_AT_DISK = 'mount --bind "$0" /disk && exec "$@"'
+_AT_DISK = 'mount --rbind "$0" /disk && exec "$@"'
 
 Line = dict[str, Any]
 

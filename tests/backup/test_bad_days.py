@@ -162,6 +162,15 @@ def test_a_pack_that_is_gone_or_changed(
     assert "is damaged" in repository.run(folder("again-2"), *words).failure
 
 
+def test_a_file_that_cannot_be_read(tree: Path, volumes: Volumes, repository: Mover) -> None:
+    (tree / "unreadable").touch()
+    volumes.put_unreadable(tree / "unreadable")
+    failure = repository.backup(tree).failure
+    assert "the disk could not be read, so nothing is kept of this backup" in failure
+    assert "/disk/unreadable" in failure
+    assert repository.listed(tree) == []
+
+
 def test_two_backups_at_once(large: Path, repository: Mover, tree: Path) -> None:
     repository.backup(tree, disk="first")
     running = [repository.start(large, "backup", said(disk=f"disk-{n}")) for n in (1, 2)]
