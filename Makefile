@@ -8,11 +8,11 @@ MAKEFLAGS += --no-print-directory
 PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
 LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
-NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap zstd
+NODE := containerd runc containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
 BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux
-CLUSTER := kube-scheduler kubelet kubectl versitygw csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
+CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of kills, upgrades and many apps, which make test-cluster runs: with them make test takes more than it should.
 LONG := test_backup.py test_bad_days.py test_first_app.py test_golden_apps.py test_postgresql.py test_service_names.py test_upgrade.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
@@ -44,7 +44,7 @@ test-loop: .dev .filesystems .sanity .kube ## contract, life-of-a-disk and csi-s
 test-lvm: .dev .filesystems .lvm .sanity ## the same on real LVM, in a VM, and reboots of it
 	@$(PYTEST) -m lvm
 
-test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy .dns ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
+test-cluster: .dev .filesystems .lvm .sanity .kube .cluster .proxy .dns .backup ## the driver in a real Kubernetes cluster, with bad days, upgrades and many apps
 	@$(PYTEST) tests/cluster
 
 test-backup: .dev .backup ## the mover: real trees into files and repositories and back, and all that can go wrong

@@ -50,7 +50,6 @@ def reader(
     (tmp_path / "kubectl").symlink_to(go_program("kubectl"))
     yield tmp_path
     kubernetes.miren("undeploy", "shop")
-    kubernetes.kubectl("delete", "pvc", "shopdata")
     kubernetes.miren("disk", "delete", "shopdata", "--yes", within=120)
 
 
