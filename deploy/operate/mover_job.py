@@ -21,8 +21,9 @@ _KEPT = 300
 """Seconds for which a Job that nobody has deleted stays when it has ended."""
 _GRACE = 10
 
-_READS = ("DAC_READ_SEARCH",)
-_WRITES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+# SYS_ADMIN: without it nobody sees trusted.* attributes, or can set them (xattr(7)).
+_READS = ("DAC_READ_SEARCH", "SYS_ADMIN")
+_WRITES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SYS_ADMIN")
 
 
 @dataclass(frozen=True, slots=True)

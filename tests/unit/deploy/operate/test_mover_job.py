@@ -49,7 +49,7 @@ def test_a_copy_is_read_by_who_may_read_all_and_change_nothing() -> None:
     assert csi["volumeAttributes"] == {"copyOf": "pgdata", "mode": "filesystem"}
     assert csi["readOnly"]
     rights = container(made)["securityContext"]
-    assert rights["capabilities"] == {"drop": ["ALL"], "add": ["DAC_READ_SEARCH"]}
+    assert rights["capabilities"] == {"drop": ["ALL"], "add": ["DAC_READ_SEARCH", "SYS_ADMIN"]}
     assert rights["readOnlyRootFilesystem"]
     assert not pod(made)["automountServiceAccountToken"]
 
