@@ -17,9 +17,9 @@ class S3Server:
     """versitygw, whose buckets are folders."""
 
     def __init__(self, folder: Path, network: Network) -> None:
-        """Args: folder: an empty one, for its data and log; network: where it is reached."""
+        """Args: folder: for its data and log, another's or empty; network: where it is reached."""
         self._buckets = folder / "buckets"
-        self._buckets.mkdir()
+        self._buckets.mkdir(exist_ok=True)
         self._network = network
         command: list[str | Path] = [
             *network.starter(),
