@@ -45,7 +45,7 @@ def mover(read_only: bool = True, **attributes: str) -> Manifest:
 
 def scratch(node: Node) -> str:
     """The LVs of scratch volumes."""
-    return node.run("lvs --noheadings -o lv_name -S lv_tags=~miren.scratch").strip()
+    return node.run("lvs --noheadings -o lv_name,lv_tags | grep miren[.]scratch= || true").strip()
 
 
 def assert_gone(node: Node) -> None:
