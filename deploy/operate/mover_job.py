@@ -15,6 +15,8 @@ from deploy.operate.places import MOUNTED_AT, Repository
 KIND_KEY = f"{KEY_PREFIX}mover"
 """The label of movers' Jobs and pods, with what they do."""
 CONTAINER = "mover"
+_MAKES = {"backup", "init"}
+"""The kinds that make a repository which does not exist."""
 _VOLUME = "disk"
 _PROGRAM = "miren-mover"
 _KEPT = 300
@@ -122,7 +124,7 @@ class MoverJob:
             volumes.append({"name": _VOLUME, "csi": source})
         if self.repository and self.repository.folder:
             # One that is misspelled is not made by who only looks.
-            kind = "DirectoryOrCreate" if self.kind == "backup" else "Directory"
+            kind = "DirectoryOrCreate" if self.kind in _MAKES else "Directory"
             folder = {"path": self.repository.folder, "type": kind}
             volumes.append({"name": "repository", "hostPath": folder})
         affinity = {"requiredDuringSchedulingIgnoredDuringExecution": self.nodes}

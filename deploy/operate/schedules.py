@@ -1,7 +1,7 @@
 """Disks that are backed up again and again."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,10 @@ from csi.kubernetes_api import Object
 from csi.persistent_volume import NAME_KEY
 from deploy.app_cluster import MANAGER
 from deploy.operate import mover_life, places, retention, subject
+from deploy.operate.credentials import Credentials
 from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.progress_bar import ProgressBar
+from deploy.operate.repository_jobs import ask
 from deploy.operate.running import confirmed
 from deploy.operate.schedule_manifests import (
     SCHEDULE_KEY,
@@ -36,13 +39,29 @@ _COLLECTIONS = {
 }
 
 
-def create(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
-    """Have a disk backed up again and again."""
+def open_repository(cluster: DiskCluster, schedule: Schedule, secret: str) -> None:
+    """Have a mover open a repository, or make it; raises MoverFailed, Unavailable.
+
+    Disks that are backed up at the same hour must not all make it at the same moment.
+    """
+    bar = ProgressBar()
+    place, opened_by = places.repository(schedule.to), Credentials(secret)
+    ask(cluster, "init", ["init"], place, opened_by, nodes=schedule.disk.nodes, bar=bar)
+    bar.clear()
+
+
+def create(
+    cluster: DiskCluster,
+    arguments: argparse.Namespace,
+    opens: Callable[[DiskCluster, Schedule, str], None] = open_repository,
+) -> str:
+    """Have a disk backed up again and again, to a repository that `opens`."""
     schedule = _schedule(cluster, arguments)
     manifests = [*schedule.manifests()]
     if arguments.dry_run:
         return to_json(manifests) if arguments.output == "json" else to_yaml(manifests)
     _require_secret(cluster, arguments.secret)
+    opens(cluster, schedule, arguments.secret)
     for manifest in manifests:
         cluster.api.apply(_path(manifest), manifest, MANAGER)
     for found in _stale(cluster, schedule, manifests):

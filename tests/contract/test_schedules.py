@@ -1,7 +1,9 @@
 """Schedules of backups, in a real API server: what they consist of, as it takes it."""
 
+import argparse
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from csi.persistent_volume import COORDINATOR, unclaimed
 from deploy.main import parser
 from deploy.operate import schedules
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
-from deploy.operate.schedule_manifests import schedule_name
+from deploy.operate.mover_lines import MoverFailed
+from deploy.operate.schedule_manifests import Schedule, schedule_name
 from deploy.operate.short_forms import spelled_out
 from tests.cluster.api_server import Cluster
 
@@ -29,13 +32,22 @@ class Operator:
 
     def __init__(self, cluster: Cluster, disk: str) -> None:
         self.disk = disk
+        self.closed: set[str] = set()
         self.cluster = DiskCluster(KubernetesApi(), cluster.namespace)
+
+    def _opens(self, _: DiskCluster, schedule: Schedule, secret: str) -> None:
+        assert secret
+        if schedule.to in self.closed:
+            raise MoverFailed("the password is wrong")
 
     def schedule(self, *words: str) -> str:
         """kubectl miren disk schedule."""
         namespace = ("--driver-namespace", self.cluster.namespace)
         asked = parser().parse_args(spelled_out(["disk", "schedule", *words, *namespace]))
-        action = {"create": schedules.create, "show": schedules.show, "delete": schedules.delete}
+        # No mover runs here: there are no nodes.
+        create = functools.partial(schedules.create, opens=self._opens)
+        action: dict[str, Callable[[DiskCluster, argparse.Namespace], str]]
+        action = {"create": create, "show": schedules.show, "delete": schedules.delete}
         return action[asked.action.partition(":")[2]](self.cluster, asked)
 
     def objects(self) -> list[Object]:
@@ -75,6 +87,15 @@ def operator(cluster: Cluster) -> Iterator[Operator]:
 def claimed_by(operator: Operator, namespace: str) -> None:
     claim = {"namespace": namespace, "name": "data"}
     operator.cluster.api.patch(volume_path(operator.disk), {"spec": {"claimRef": claim}})
+
+
+def test_what_could_not_be_stored_is_not_scheduled(operator: Operator) -> None:
+    operator.closed.add(_PLACE)
+
+    with pytest.raises(MoverFailed, match="the password is wrong"):
+        operator.schedule(operator.disk, *WORDS)
+
+    assert operator.objects() == []
 
 
 def test_a_schedule_comes_is_listed_and_goes(operator: Operator) -> None:
