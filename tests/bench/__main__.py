@@ -1,4 +1,4 @@
-"""`make bench`: the translator; the driver beside raw LVM commands in one VM, and its memory.
+"""`make bench`: the translator; backups; the driver beside raw LVM commands in a VM; its memory.
 
 Absolute times depend on the machine; the ratios are of medians measured in turns in one run.
 """
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import memory, translate
+from tests.bench import backup, memory, translate
 from tests.lvm import vm
 
 _HOUR = 3600.0
@@ -23,6 +23,8 @@ def main() -> int:
     chosen = parser.parse_args()
     print("the translator, app.toml to manifests:", flush=True)
     translate.measure(chosen.rounds)
+    print("\nbackups of 1024 MiB:", flush=True)
+    backup.measure(min(chosen.rounds, 5), 1024)
     print("\nspeed, on real LVM in a VM pinned to one CPU:", flush=True)
     status = _speed(chosen.rounds)
     print(f"\nmemory of `miren-csi all` over {chosen.lives} volume lives, loop pool:", flush=True)

@@ -1,0 +1,113 @@
+"""Backups of a folder by the mover, beside `tar | zstd` and plain restic of the same data.
+
+`python -m tests.bench.backup`; measures, asserts nothing. Medians of runs in turns.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.backup.mover import PASSWORD, Mover
+from tests.cluster.programs import go_program
+
+_MIB = 1 << 20
+_FILES = 64
+
+
+def measure(rounds: int, mib: int) -> None:
+    """Print a line for each place that a backup goes to."""
+    with tempfile.TemporaryDirectory(prefix="miren-bench-", dir="/var/tmp") as name:
+        bench = _Bench(Path(name), mib)
+        Path("/disk").mkdir(exist_ok=True)  # where the mover has its volume
+        for where, ours, theirs in (
+            ("a file, beside tar | zstd", bench.file, bench.tar),
+            ("a repository, beside restic", bench.repository, bench.restic),
+        ):
+            print(f"  into {where}: {_compared(rounds, mib, ours, theirs)}", flush=True)
+
+
+class _Bench:
+    """Half of the data can be compressed, half cannot."""
+
+    def __init__(self, folder: Path, mib: int) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        self._data.mkdir()
+        size = mib * _MIB // _FILES
+        for number in range(_FILES):
+            half = os.urandom(size // 2)
+            (self._data / f"{number}").write_bytes(
+                half + bytes(f"row {number}\n", "ascii") * (size // 12)
+            )
+        (folder / "bin").mkdir()
+        (folder / "bin" / "restic").symlink_to(go_program("restic"))
+        self._mover = Mover(folder / "bin")
+
+    def file(self) -> None:
+        self._mover.write(self._data, self._folder / "backup").result  # noqa: B018 - it has to work
+
+    def tar(self) -> None:
+        target = shlex.quote(str(self._folder / "backup"))
+        words = "--create --xattrs --acls --sparse --numeric-owner"
+        self._sh(
+            f"tar {words} --directory {shlex.quote(str(self._data))} . | zstd -T0 -q > {target}"
+        )
+
+    def repository(self) -> None:
+        with _Emptied(self._folder / "repository") as place:
+            self._mover.at(place).backup(self._data).result  # noqa: B018 - it has to work
+
+    def restic(self) -> None:
+        with _Emptied(self._folder / "repository") as place:
+            restic = f"{self._folder}/bin/restic --quiet --repo {place}"
+            self._sh(f"{restic} init && {restic} backup {self._data}", RESTIC_PASSWORD=PASSWORD)
+
+    def _sh(self, script: str, **environ: str) -> None:
+        env = {**os.environ, **environ}
+        subprocess.run(["bash", "-o", "pipefail", "-ec", script], env=env, check=True)
+
+
+class _Emptied:
+    """A folder that is gone before and after."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Path:
+        return self._folder
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder)
+
+
+def _compared(rounds: int, mib: int, ours: Callable[[], None], theirs: Callable[[], None]) -> str:
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for call, seconds in zip((ours, theirs), taken, strict=True):
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+    mover, plain = map(statistics.median, taken)
+    rates = f"{mib / mover:.0f} and {mib / plain:.0f} MiB/s"
+    return f"{rates}, throughput ratio {plain / mover:.2f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.backup", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="of each measurement")
+    parser.add_argument("--mib", type=int, default=1024, help="size of the data")
+    chosen = parser.parse_args()
+    print(f"backups of {chosen.mib} MiB:", flush=True)
+    measure(chosen.rounds, chosen.mib)
+
+
+if __name__ == "__main__":
+    main()
