@@ -132,6 +132,7 @@ def test_fish_completes_too(environment: dict[str, str], disk: str) -> None:
         return {word: text for word, _, text in lines}
 
     assert candidates("kubectl miren disk s") == {
+        "schedule": "back up disks again and again",
         "snapshot": "cut, list, restore and delete snapshots",
         "status": "tell everything about a disk",
     }

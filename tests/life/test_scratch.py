@@ -345,7 +345,7 @@ def test_after_a_reboot_a_volume_is_unpublished(
 
 
 @pytest.mark.parametrize("mode", ["filesystem", "block"])
-def test_orphans_go(drivers: Drivers, kubelet: Path, host: Host, mode: str) -> None:
+def test_orphans(drivers: Drivers, kubelet: Path, host: Host, mode: str) -> None:
     driver = drivers("--kubelet-dir", str(kubelet)).start()
     operator = Operator(driver)
     operator.create("pgdata")

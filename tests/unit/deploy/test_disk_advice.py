@@ -107,9 +107,10 @@ def test_a_node_that_is_away_is_told_of() -> None:
 
 
 def test_who_waited_too_long_for_a_free_disk_may_have_to_be_started_anew() -> None:
-    late = Waiting("shop/db-1", NOW - timedelta(minutes=9), NOW, 300.0)
-    waits = replace(late, holder="shop/db-2", since=NOW)
-    lease = Lease("pgdata", renew_time=NOW, waiting=(late, waits))
+    now = datetime.now(UTC)
+    late = Waiting("shop/db-1", now - timedelta(minutes=9), now, 300.0)
+    waits = replace(late, holder="shop/db-2", since=now)
+    lease = Lease("pgdata", renew_time=now, waiting=(late, waits))
 
     (todo,) = of(replace(WELL, lease=lease))
 
