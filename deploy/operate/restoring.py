@@ -3,17 +3,16 @@
 import argparse
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.capacity import human
 from csi import TOPOLOGY_KEY
-from csi.errors import Incompatible, InvalidRequest, NotFound, Refused
+from csi.errors import Incompatible, InvalidRequest, NotFound
 from deploy.mover import archive
-from deploy.operate import backup_file, backups, credentials, mover_life, places
+from deploy.operate import backup_file, backups, credentials, deleting, mover_life, places
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
-from deploy.operate.disk_cluster import VOLUMES, DiskCluster
+from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.making import copy
 from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name, volume_id
 from deploy.operate.mover_lines import Facts
@@ -142,24 +141,10 @@ def _existing(cluster: DiskCluster, name: str, arguments: argparse.Namespace) ->
         raise Incompatible(
             f'disk "{name}" exists already; choose another name with --as, or --replace it'
         )
-    _require_free(cluster, name)
+    deleting.require_free(cluster, name)
     node = found["accessible_topology"][0]["segments"][TOPOLOGY_KEY]
     is_block = any(volume.is_block for volume in cluster.volumes(name))
     return _Old(str(node), int(found["capacity_bytes"]), is_block)
-
-
-def _require_free(cluster: DiskCluster, name: str) -> None:
-    lease = cluster.lease(name)
-    if lease and lease.holder:
-        raise Refused(f'disk "{name}" is held by {lease.holder}; stop that first')
-    for volume in cluster.volumes(name):
-        claim = cluster.claim(volume)
-        if claim:
-            where = claim.reference
-            raise Refused(
-                f'disk "{name}" is claimed by {where}; delete that claim first: '
-                f"kubectl delete pvc -n {where.namespace} {where.name}"
-            )
 
 
 def _agreed(name: str, old: _Old, source: _Source, arguments: argparse.Namespace) -> bool:
@@ -175,23 +160,6 @@ def _replaced(cluster: DiskCluster, name: str, old: _Old, make: Callable[[], str
         source = {"snapshot": {"snapshot_id": snapshot}}
         return copy(cluster, name, source, old.size, block=old.is_block)
 
-    _require_free(cluster, name)
-    how = Replacement(lambda: _delete(cluster, name), make, make_again)
+    deleting.require_free(cluster, name)
+    how = Replacement(lambda: deleting.remove(cluster, name), make, make_again)
     return replace(cluster.driver.control, name, how)
-
-
-def _delete(cluster: DiskCluster, name: str) -> None:
-    """Delete a disk that is nobody's; raises Refused if it is somebody's by now."""
-    _require_free(cluster, name)
-    # First: of a volume whose disk is missing, the controller could make an empty one.
-    _delete_volumes(cluster, name)
-    # The driver itself refuses a disk that somebody holds by now.
-    cluster.driver.control("DeleteVolume", volume_id=name)
-    # One that the controller has made meanwhile tells of the old disk.
-    _delete_volumes(cluster, name)
-
-
-def _delete_volumes(cluster: DiskCluster, disk: str) -> None:
-    for volume in cluster.volumes(disk):
-        with suppress(NotFound):
-            cluster.api.delete(f"{VOLUMES}/{volume.name}")
