@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.pool_growth import Growth
 from csi.errors import NotFound, Unavailable
 from deploy import console
 from deploy.operate.driver import Driver
@@ -22,17 +23,6 @@ _OF_POOLS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PoolGrowth:
-    """How much more a pool holds than some time ago."""
-
-    seconds: float
-    used: int
-    """Bytes."""
-    metadata_used: float
-    """Of the share of its metadata space."""
-
-
-@dataclass(frozen=True, slots=True)
 class PoolFigures:
     """How full a node's pool is; sizes in bytes."""
 
@@ -45,7 +35,7 @@ class PoolFigures:
     promise_limit: int
     disks: int
     snapshots: int
-    growth: PoolGrowth | None = None
+    growth: Growth | None = None
     """None when the node has not seen enough of it yet, or is older and does not tell."""
 
 
@@ -137,12 +127,12 @@ def _pool(node: str, samples: list[_Sample]) -> PoolFigures:
     )
 
 
-def _growth(of: Mapping[str, float]) -> PoolGrowth | None:
+def _growth(of: Mapping[str, float]) -> Growth | None:
     seconds = of.get("pool_growth_seconds")
     if not seconds:
         return None
     used = int(of.get("pool_growth_bytes", 0))
-    return PoolGrowth(seconds, used, of.get("pool_growth_metadata_ratio", 0.0))
+    return Growth(seconds, used, of.get("pool_growth_metadata_ratio", 0.0))
 
 
 def _disks(node: str, samples: Iterable[_Sample]) -> dict[str, DiskFigures]:

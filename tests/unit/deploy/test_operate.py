@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from controller.pool_growth import Growth
 from csi.kubernetes_api import KubernetesApi
 from deploy.main import parser
 from deploy.operate import figures, forecast, pools
 from deploy.operate.arguments import size
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.driver import Driver
-from deploy.operate.figures import DiskFigures, PoolFigures, PoolGrowth
+from deploy.operate.figures import DiskFigures, PoolFigures
 from deploy.operate.pools import status_of
 from deploy.operate.running import Verdict
 from deploy.operate.tables import age, table
@@ -150,7 +151,7 @@ miren_csi_pool_growth_metadata_ratio{node="node-1"} 0
 def test_growth_is_told_when_a_node_has_seen_enough() -> None:
     (pool,) = figures.read(Driver(Nodes([GROWN]), "here")).pools
 
-    assert pool.growth == PoolGrowth(7200, 25, 0)
+    assert pool.growth == Growth(7200, 25, 0)
     assert figures.read(Driver(Nodes([METRICS]), "here")).pools[0].growth is None
 
 
@@ -158,15 +159,15 @@ def test_growth_is_told_when_a_node_has_seen_enough() -> None:
     ("growth", "said", "seconds"),
     [
         (None, "not known yet", None),
-        (PoolGrowth(3600, 0, 0.0), "not growing", None),
-        (PoolGrowth(3600, -GIB, -0.1), "not growing", None),
-        (PoolGrowth(86400, 10 * GIB, 0.0), "9d", 9 * 86400),  # 90 GiB are left
-        (PoolGrowth(86400, 10 * GIB, 0.3), "3d", 3 * 86400),  # metadata goes first
-        (PoolGrowth(86400, 1, 0.0), "over a year", 90 * GIB * 86400),
+        (Growth(3600, 0, 0.0), "not growing", None),
+        (Growth(3600, -GIB, -0.1), "not growing", None),
+        (Growth(86400, 10 * GIB, 0.0), "9d", 9 * 86400),  # 90 GiB are left
+        (Growth(86400, 10 * GIB, 0.3), "3d", 3 * 86400),  # metadata goes first
+        (Growth(86400, 1, 0.0), "over a year", 90 * GIB * 86400),
     ],
 )
 def test_a_pool_is_full_when_it_goes_on_so(
-    growth: PoolGrowth | None, said: str, seconds: float | None
+    growth: Growth | None, said: str, seconds: float | None
 ) -> None:
     expected = forecast.of_pool(replace(POOL, growth=growth))
 
@@ -181,7 +182,7 @@ def test_a_pool_is_full_when_it_goes_on_so(
 def test_a_pool_that_is_more_than_half_full_and_has_less_than_a_day_is_warned_of(
     used: int, hours: int, is_soon: bool
 ) -> None:
-    growth = PoolGrowth(hours * 3600, (100 - used) * GIB, 0.0)
+    growth = Growth(hours * 3600, (100 - used) * GIB, 0.0)
     pool = replace(POOL, used=used * GIB, growth=growth)
 
     assert forecast.of_pool(pool).is_soon == is_soon
