@@ -9,17 +9,18 @@ import fcntl
 import io
 import os
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
 
 from controller.capacity import human
 from csi import programs
 from csi.errors import Busy, NotFound, PoolFull, Refused, Unavailable
 from deploy.mover.archive import DamagedArchive, Reader, Stored
+from deploy.mover.children import Child
 from deploy.operate.mover_job import CONTAINER
 from deploy.operate.mover_lines import Facts, MoverFailed, Note, Progress, Result, parse
 from deploy.operate.progress_bar import ProgressBar
@@ -171,31 +172,24 @@ class _Running:
         self._said: list[str] = []
         self._result: Facts | None = None
         self._failure: MoverFailed | None = None
-        interactive = stdin != subprocess.DEVNULL
-        self._process = programs.start(
-            remote.command(words, stdin=interactive),
-            stdin=stdin,
-            output=stdout,
-            errors=subprocess.PIPE,
-        )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        command = remote.command(words, stdin=stdin != subprocess.DEVNULL)
+        self._child = Child(command, stdin=stdin, stdout=stdout, heard=self._hear)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._child.__exit__(kind, error, trace)
 
     @property
     def output(self) -> IO[bytes]:
         """What the mover writes."""
-        assert self._process.stdout is not None
-        return self._process.stdout
+        return self._child.output
 
     @property
     def said(self) -> str:
@@ -204,8 +198,7 @@ class _Running:
 
     def check(self) -> None:
         """Wait for its end; raises MoverFailed if the mover has said that it failed."""
-        self._process.wait()
-        self._listener.join()
+        self._child.wait()
         if self._failure:
             raise self._failure
 
@@ -218,12 +211,6 @@ class _Running:
         if self._result is None:
             raise Unavailable(_lost(self, None, "nothing of it is used"))
         return self._result
-
-    def _listen(self) -> None:
-        assert self._process.stderr is not None
-        with io.TextIOWrapper(self._process.stderr, errors="replace") as lines:
-            for line in lines:
-                self._hear(line)
 
     def _hear(self, line: str) -> None:
         try:
