@@ -1,6 +1,5 @@
 """How fast a pool fills, as far as this process has seen it: nothing of it outlives a restart."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,7 +32,7 @@ class Growth:
 
 
 class PoolGrowth:
-    """Looks at a pool from time to time, whether or not somebody else does."""
+    """Remembers how full a pool was whenever it was told to look."""
 
     def __init__(self, pool: HostPool, clock: Callable[[], float] = time.monotonic) -> None:
         """Args: the pool; clock: tells seconds."""
@@ -41,17 +40,6 @@ class PoolGrowth:
         self._usage = Recent(pool.usage, age=0.0, patience=PATIENCE)
         self._clock = clock
         self._seen: deque[tuple[float, PoolUsage]] = deque()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pool-growth", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
-        self._thread.join()
 
     def look(self) -> None:
         """Remember how full the pool is now; a pool that does not answer is passed over."""
@@ -73,8 +61,3 @@ class PoolGrowth:
         if seconds < ENOUGH:
             return None
         return Growth(seconds, usage.used - first.used, usage.metadata_used - first.metadata_used)
-
-    def _run(self) -> None:
-        self.look()
-        while not self._stop.wait(EVERY):
-            self.look()

@@ -14,6 +14,7 @@ from csi.calls import CallGuard
 from csi.errors import DiskError
 from csi.identity import IdentityService
 from csi.opening import Parts, Record, open_parts
+from csi.rounds import Rounds
 from csi.serial import Turnstile
 from csi.server import Register, Server
 from csi.stubs import csi_pb2_grpc
@@ -21,7 +22,6 @@ from csi.stubs import csi_pb2_grpc
 if TYPE_CHECKING:
     from controller.nodes import Nodes
     from controller.pool import HostPool
-    from controller.pool_growth import PoolGrowth
     from csi.http_server import Page, Pages
     from csi.metrics import Metrics
     from node.registration import RegistrationService
@@ -92,10 +92,11 @@ def _care(chosen: options.Options, parts: Parts, turnstile: Turnstile) -> Iterat
     if parts.record and parts.record.upkeep:
         yield parts.record.upkeep
     if chosen.kubelet_dir and parts.pool:
-        from node.scratch_care import ScratchCare
+        from node import scratch_care
 
         volumes = _scratch_volumes(chosen, parts.pool)
-        yield ScratchCare(parts.pool, volumes, chosen.kubelet_dir, turnstile)
+        care = scratch_care.ScratchCare(parts.pool, volumes, chosen.kubelet_dir, turnstile)
+        yield Rounds("care for scratch volumes", care.look, scratch_care.EVERY)
 
 
 def _stop_event() -> threading.Event:
@@ -156,17 +157,17 @@ def _register(metrics: "Metrics", parts: Parts) -> None:
             metrics.registry.register(LeaderMetrics(lambda: upkeep.is_leader))
 
 
-def _look_after(pool: "HostPool", metrics: "Metrics", node: str) -> "tuple[PoolGrowth, Pages]":
+def _look_after(pool: "HostPool", metrics: "Metrics", node: str) -> "tuple[Rounds, Pages]":
     """Tell of this host's pool: returns what looks at it from time to time, and its pages."""
     from controller.disk_page import DiskPage
-    from controller.pool_growth import PoolGrowth
+    from controller.pool_growth import EVERY, PoolGrowth
     from controller.pool_looks import PoolLooks
     from controller.pool_metrics import PoolMetrics
 
     looks = PoolLooks(pool)
     growth = PoolGrowth(pool)
     metrics.registry.register(PoolMetrics(looks, growth, node))
-    return growth, {"/disks": DiskPage(looks).page}
+    return Rounds("growth of the pool", growth.look, EVERY), {"/disks": DiskPage(looks).page}
 
 
 def _http_parts(

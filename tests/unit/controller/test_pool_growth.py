@@ -52,15 +52,6 @@ def test_growth_counts_from_the_first_look(looker: Looker) -> None:
     assert growth.until(looker.usage(3, 0.25)) == Growth(5 * HOUR, 2 * GIB, 0.25)
 
 
-def test_the_first_look_is_at_the_start(looker: Looker) -> None:
-    growth = looker.growth()
-    growth.start()
-    growth.stop()
-    looker.now += ENOUGH
-
-    assert growth.until(looker.usage(1)) == Growth(ENOUGH, GIB, 0.0)
-
-
 def test_what_was_too_long_ago_is_forgotten(looker: Looker) -> None:
     longest = LONGEST / HOUR
 
