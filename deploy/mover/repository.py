@@ -214,7 +214,7 @@ def _note_sockets(find: Child, folder: Path, lines: Lines) -> None:
     names = b"".join(chunks(find.output)).split(b"\0")[:-1]
     for name in names:
         shown = name.removeprefix(os.fsencode(folder) + b"/").decode("utf-8", "backslashreplace")
-        lines.note(f"{shown} is a socket, which no backup keeps")
+        lines.note(tree.left_out(shown))
 
 
 def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> Facts:

@@ -34,6 +34,11 @@ _LEFT_BY_MKFS = "lost+found"
 Noted = Callable[[str], None]
 
 
+def left_out(socket: str) -> str:
+    """Return the note about a socket."""
+    return f"{socket} is a socket, which no backup keeps"
+
+
 class Tar:
     """A tar that runs, and what it has done so far."""
 
@@ -64,8 +69,7 @@ def reading(folder: Path, note: Noted) -> Iterator[Tar]:
 
     def heard(line: str) -> None:
         if line.endswith(_SOCKET):
-            name = _without_program(line).removesuffix(_SOCKET).removeprefix("./")
-            note(f"{name} is a socket, which no backup keeps")
+            note(left_out(_without_program(line).removesuffix(_SOCKET).removeprefix("./")))
 
     with _tar((*_WRITE, *_BOTH, f"--directory={folder}"), heard, member=".") as tar:
         yield tar

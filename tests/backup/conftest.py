@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.backup.mover import Mover
-from tests.backup.s3 import CREDENTIALS, S3
 from tests.cluster.programs import go_program
+from tests.cluster.s3_server import KEY, S3Server
 from tests.contract.host import Host, run
 
 MIB = 1 << 20
+BUCKET = "backups"
 
 
 class Volumes:
@@ -76,11 +77,10 @@ def mover(programs: Path) -> Mover:
 
 
 @pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    server = S3(tmp_path / "s3")
-    server.start()
-    yield server
-    server.kill()
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    server = S3Server(tmp_path / "s3")
+    yield server.start()
+    server.close()
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def repository(tmp_path: Path, mover: Mover) -> Mover:
 
 
 @pytest.fixture
-def bucket(s3: S3, mover: Mover) -> Mover:
+def bucket(s3: S3Server, mover: Mover) -> Mover:
     """The mover with a repository on a real S3 server."""
-    return mover.at(s3.repository, **CREDENTIALS)
+    return mover.at(s3.bucket(BUCKET), **KEY)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.backup.conftest import MIB, Volumes
+from tests.backup.conftest import BUCKET, MIB, Volumes
 from tests.backup.mover import PASSWORD, Mover, said
-from tests.backup.s3 import CREDENTIALS, S3
+from tests.cluster.s3_server import KEY, S3Server
 from tests.cluster.waiting import wait_until
 
 Folder = Callable[[str], Path]
@@ -95,10 +95,10 @@ def test_a_mover_that_is_told_to_end_leaves_no_lock(
     assert repository.listed(large) == []
 
 
-def test_a_server_that_dies_in_the_middle(large: Path, bucket: Mover, s3: S3) -> None:
+def test_a_server_that_dies_in_the_middle(large: Path, bucket: Mover, s3: S3Server) -> None:
     running = bucket.start(large, "backup", said())
-    wait_until(lambda: packs(s3.bucket), "something is stored", within=60, every=0.01)
-    s3.kill()
+    wait_until(lambda: packs(s3.folder(BUCKET)), "something is stored", within=60, every=0.01)
+    s3.close()
     ended = running.finish()
     assert "cannot be reached" in ended.failure
     assert any("does not answer, and is asked again" in note for note in ended.notes)
@@ -109,16 +109,16 @@ def test_a_server_that_dies_in_the_middle(large: Path, bucket: Mover, s3: S3) ->
 
 
 def test_a_server_that_is_not_there(tree: Path, mover: Mover) -> None:
-    nowhere = mover.at("s3:http://127.0.0.1:1/backups", **CREDENTIALS)
+    nowhere = mover.at("s3:http://127.0.0.1:1/backups", **KEY)
     for words in (["backup", said()], ["list"], ["check"]):
         ended = nowhere.run(tree, *words)
         assert "http://127.0.0.1:1/backups cannot be reached" in ended.failure
         assert "connection refused" in ended.failure
-        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(ended.lines)
+        assert KEY["AWS_SECRET_ACCESS_KEY"] not in str(ended.lines)
 
 
-def test_wrong_credentials(tree: Path, mover: Mover, s3: S3) -> None:
-    wrong = mover.at(s3.repository, **{**CREDENTIALS, "AWS_SECRET_ACCESS_KEY": "none of theirs"})
+def test_wrong_credentials(tree: Path, mover: Mover, s3: S3Server) -> None:
+    wrong = mover.at(s3.bucket(BUCKET), **{**KEY, "AWS_SECRET_ACCESS_KEY": "none of theirs"})
     ended = wrong.run(tree, "backup", said())
     assert "check its credentials" in ended.failure
     assert "none of theirs" not in str(ended.lines)

@@ -2,6 +2,8 @@
 
 import base64
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.cluster.developer import Developer
 from tests.cluster.kubectl import KubectlError
@@ -101,5 +103,17 @@ class Client(threading.Thread):
         self.developer.in_pod("db", f"pg_amcheck {words}")
 
     def close(self) -> None:
+        """End it."""
         self._ended.set()
         self.join(timeout=90)
+
+
+@contextmanager
+def deployed(developer: Developer) -> Iterator[Client]:
+    """Deploy the database, and yield a client that writes to it all the while."""
+    developer.writes(*DATABASE)
+    developer.deploys()
+    client = Client(developer)
+    client.begins()
+    yield client
+    client.close()

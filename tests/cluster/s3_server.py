@@ -1,5 +1,6 @@
-"""An S3 server on this machine, which the cluster's pods reach."""
+"""A real S3 server on this machine."""
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from tests.cluster.network import GATEWAY, Network
 from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
 
-PORT = 7070
+_HERE = "127.0.0.1"
+_PORT = 7070
 KEY = {"AWS_ACCESS_KEY_ID": "the-tests", "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-tests"}
 """What opens it."""
 
@@ -16,19 +18,26 @@ KEY = {"AWS_ACCESS_KEY_ID": "the-tests", "AWS_SECRET_ACCESS_KEY": "the-secret-of
 class S3Server:
     """versitygw, whose buckets are folders."""
 
-    def __init__(self, folder: Path, network: Network) -> None:
-        """Args: folder: for its data and log, another's or empty; network: where it is reached."""
+    def __init__(self, folder: Path, network: Network | None = None) -> None:
+        """Make it.
+
+        Args:
+            folder: for its data and log, another's or an empty one.
+            network: the cluster's whose pods reach it; without one only this machine does.
+        """
         self._buckets = folder / "buckets"
-        self._buckets.mkdir(exist_ok=True)
-        self._network = network
+        self._buckets.mkdir(parents=True, exist_ok=True)
+        self._address = GATEWAY if network else _HERE
+        self._port = _PORT if network else _free_port()
+        self._starter = network.starter() if network else []
         command: list[str | Path] = [
-            *network.starter(),
+            *self._starter,
             "env",
             f"ROOT_ACCESS_KEY={KEY['AWS_ACCESS_KEY_ID']}",
             f"ROOT_SECRET_KEY={KEY['AWS_SECRET_ACCESS_KEY']}",
             go_program("versitygw"),
             "--port",
-            f"{GATEWAY}:{PORT}",
+            f"{self._address}:{self._port}",
             "posix",
             self._buckets,
         ]
@@ -42,15 +51,25 @@ class S3Server:
 
     def bucket(self, name: str) -> str:
         """Make a bucket; returns how `--to` names it."""
-        (self._buckets / name).mkdir()
-        return f"s3:http://{GATEWAY}:{PORT}/{name}"
+        self.folder(name).mkdir()
+        return f"s3:http://{self._address}:{self._port}/{name}"
+
+    def folder(self, bucket: str) -> Path:
+        """Where it keeps a bucket."""
+        return self._buckets / bucket
 
     def close(self) -> None:
-        """End it."""
+        """End it with SIGKILL; `start` starts it again."""
         self._daemon.kill()
 
     def _answers(self) -> bool:
         assert self._daemon.is_running, self._daemon.last_words
-        probe = f"</dev/tcp/{GATEWAY}/{PORT}"
-        command = [*self._network.starter(), "bash", "-c", probe]
+        probe = f"</dev/tcp/{self._address}/{self._port}"
+        command = [*self._starter, "bash", "-c", probe]
         return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HERE, 0))
+        return int(probe.getsockname()[1])

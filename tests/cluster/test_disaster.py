@@ -8,7 +8,7 @@ import pytest
 from tests.cluster import images
 from tests.cluster.apps import Apps, new_namespace
 from tests.cluster.cluster import Cluster
-from tests.cluster.database import DATABASE, Client
+from tests.cluster.database import DATABASE, Client, deployed
 from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.programs import KUBECTL_MIREN
@@ -60,12 +60,8 @@ def elsewhere(tmp_path: Path) -> Iterator[Place]:
 def client(here: Place, apps: Apps) -> Iterator[Client]:
     """A client of the database here, which writes all the while."""
     developer = Developer(here.kubernetes, apps, here.files)
-    developer.writes(*DATABASE)
-    developer.deploys()
-    client = Client(developer)
-    client.begins()
-    yield client
-    client.close()
+    with deployed(developer) as client:
+        yield client
     developer.runs("undeploy", developer.app)
 
 

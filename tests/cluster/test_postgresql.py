@@ -8,7 +8,7 @@ import pytest
 from tests.cluster import images
 from tests.cluster.apps import Apps
 from tests.cluster.cluster import Cluster
-from tests.cluster.database import DATABASE, Client
+from tests.cluster.database import DATABASE, Client, deployed
 from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.kills import Victim
@@ -33,12 +33,8 @@ def developer(
 @pytest.fixture
 def client(developer: Developer) -> Iterator[Client]:
     """A client of the database, which has just been deployed."""
-    developer.writes(*DATABASE)
-    developer.deploys()
-    client = Client(developer)
-    client.begins()
-    yield client
-    client.close()
+    with deployed(developer) as client:
+        yield client
 
 
 def test_no_acknowledged_row_is_ever_lost(
