@@ -13,6 +13,7 @@ from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.s3_server import KEY, S3Server
+from tests.cluster.snapshots import install_snapshots
 from tests.lvm.vm import usable_cpus
 
 DISK = "myapp-postgres"
@@ -49,6 +50,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Place]:
     """Another cluster with the driver."""
     with Cluster(tmp_path / "elsewhere", usable_cpus()) as kubernetes:
         kubernetes.up(archives=[images.driver(), images.postgresql()])
+        install_snapshots(kubernetes)
         (tmp_path / "there").mkdir()
         Driver(kubernetes, tmp_path / "there").install(kubernetes.nodes[0], "lvm")
         place = Place(kubernetes, tmp_path / "s3", tmp_path / "there")
