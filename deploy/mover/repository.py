@@ -221,11 +221,12 @@ def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> 
     summary: Message = {}
 
     def heard(message: Message) -> None:
-        done, files = _number(message, "bytes_restored"), _number(message, "files_restored")
+        done = _number(message, "bytes_restored")
         if message.get("message_type") == "status":
+            files = _number(message, "files_restored")
             lines.progress(done, message.get("total_bytes"), files)
         elif message.get("message_type") == "summary":
-            summary.update(bytes=done, files=files)
+            summary.update(bytes=done)
 
     # The snapshot holds the folder itself, with its owner and mode, so its parent is the target.
     words = ("restore", backup, f"--target={folder.parent}", "--sparse", "--verify")
@@ -237,7 +238,7 @@ def _restore_device(restic: Restic, backup: str, folder: Path, lines: Lines) -> 
     with restic.started("dump", backup, f"/{_IMAGE}") as running:
         length = image.write(image.path(folder), _told(chunks(running.child.output), lines))
         running.finish()
-    return {"bytes": length, "files": 1}
+    return {"bytes": length}
 
 
 def _told(data: Iterator[bytes], lines: Lines) -> Iterator[bytes]:
@@ -277,6 +278,8 @@ def _facts(snapshot: Message) -> Facts:
         "mode": tags.get("mode", "filesystem"),
         "cluster": tags.get("cluster", ""),
         "bytes": summary.get("total_bytes_processed", 0),
+        # Unlike what a restore counts, without folders.
+        "files": summary.get("total_files_processed", 0),
         "added": summary.get("data_added_packed", 0),
     }
 

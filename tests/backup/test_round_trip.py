@@ -67,6 +67,7 @@ def test_into_a_repository_and_back(
     assert "folder/socket is a socket, which no backup keeps" in made.notes
     restored = repository.run(again, "restore", "--backup", made.result["backup"])
     assert restored.result["filesystem"] == filesystem
+    assert restored.result["files"] == made.result["files"]
     assert_same(tree, again)
 
 
