@@ -103,9 +103,10 @@ class Client(threading.Thread):
         self.developer.in_pod("db", f"pg_amcheck {words}")
 
     def close(self) -> None:
-        """End it."""
+        """End it, if it has begun."""
         self._ended.set()
-        self.join(timeout=90)
+        if self.ident is not None:
+            self.join(timeout=90)
 
 
 @contextmanager

@@ -50,8 +50,8 @@ class S3Server:
         return self
 
     def bucket(self, name: str) -> str:
-        """Make a bucket; returns how `--to` names it."""
-        self.folder(name).mkdir()
+        """Make a bucket, if it is not there; returns how `--to` names it."""
+        self.folder(name).mkdir(exist_ok=True)
         return f"s3:http://{self._address}:{self._port}/{name}"
 
     def folder(self, bucket: str) -> Path:

@@ -6,88 +6,88 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import images
-from tests.cluster.apps import Apps, new_namespace
+from tests.cluster.apps import Apps
 from tests.cluster.cluster import Cluster
-from tests.cluster.database import DATABASE, Client, deployed
+from tests.cluster.database import Client
 from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
-from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.s3_server import KEY, S3Server
 from tests.cluster.snapshots import install_snapshots
-from tests.lvm.vm import usable_cpus
+from tests.cluster.transcript import README, Reader, transcripts_in
+from tests.lvm.vm import ROOT, usable_cpus
 
-DISK = "myapp-postgres"
-OPENS = {"RESTIC_PASSWORD": "correct horse", **KEY}
+_BACKUP = ROOT / "docs" / "backup.md"
+_ADDRESS = "s3:https://s3.example/bucket"
 
 
 class Place:
-    """A cluster, and the S3 server with all backups, as it is reached from there."""
+    """A cluster, somebody there, and the S3 server that he reaches."""
 
-    def __init__(self, kubernetes: Cluster, folder: Path, files: Path) -> None:
-        self.kubernetes = kubernetes
-        self.files = files
-        self.s3 = S3Server(folder, kubernetes.network).start()
+    def __init__(self, kubernetes: Cluster, shared: Path, files: Path) -> None:
+        """Args: shared: the S3 server's data; files: an empty folder for the reader."""
+        self._s3 = S3Server(shared, kubernetes.network).start()
+        developer = Developer(kubernetes, Apps(kubernetes, "default"), files)
+        developer.app = "shop"
+        self.client = Client(developer)
+        (files / "backup-password").write_text("correct horse")
+        self.reader = Reader(
+            kubernetes,
+            files,
+            environment={"RESTIC_PASSWORD_FILE": str(files / "backup-password"), **KEY},
+            address=(_ADDRESS, self._s3.bucket("bucket")),
+        )
 
-    def types(self, *words: str) -> str:
-        """kubectl miren disk, which has to work; returns what it prints."""
-        done = self.kubernetes.run(KUBECTL_MIREN, "disk", *words, environment=OPENS, within=300)
-        print(f"$ kubectl miren disk {' '.join(words)}\n{done.stderr}{done.stdout}", end="")
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def close(self) -> None:
+        self.client.close()
+        self._s3.close()
 
 
 @pytest.fixture
-def here(kubernetes: Cluster, driver: Driver, tmp_path: Path) -> Iterator[Place]:  # noqa: ARG001
+def shared(tmp_path: Path) -> Path:
+    """All that both clusters have in common: what the S3 server keeps."""
+    return tmp_path / "s3"
+
+
+@pytest.fixture
+def here(kubernetes: Cluster, driver: Driver, shared: Path, tmp_path: Path) -> Iterator[Place]:  # noqa: ARG001
+    """A cluster with README's app, and a client of its database, which writes all the while."""
     kubernetes.load(images.postgresql())
-    (tmp_path / "s3").mkdir()
-    place = Place(kubernetes, tmp_path / "s3", tmp_path / "here")
+    place = Place(kubernetes, shared, tmp_path / "here")
+    (first_app,) = transcripts_in(README, "Deploy your first app")
+    deploys, orders = first_app[:2]
+    place.reader.types(deploys.command)
+    place.reader.types(orders.command)
+    place.client.begins()
     yield place
-    place.s3.close()
+    place.close()
+    place.reader.types("kubectl miren undeploy shop; kubectl miren disk delete shopdata --yes\n")
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Place]:
+def elsewhere(shared: Path, tmp_path: Path) -> Iterator[Place]:
     """Another cluster with the driver."""
     with Cluster(tmp_path / "elsewhere", usable_cpus()) as kubernetes:
         kubernetes.up(archives=[images.driver(), images.postgresql()])
         install_snapshots(kubernetes)
-        (tmp_path / "there").mkdir()
-        Driver(kubernetes, tmp_path / "there").install(kubernetes.nodes[0], "lvm")
-        place = Place(kubernetes, tmp_path / "s3", tmp_path / "there")
+        (tmp_path / "my-cluster").mkdir()
+        Driver(kubernetes, tmp_path / "my-cluster").install(kubernetes.nodes[0], "lvm")
+        place = Place(kubernetes, shared, tmp_path / "there")
         yield place
-        place.s3.close()
+        place.close()
 
 
-@pytest.fixture
-def client(here: Place, apps: Apps) -> Iterator[Client]:
-    """A client of the database here, which writes all the while."""
-    developer = Developer(here.kubernetes, apps, here.files)
-    with deployed(developer) as client:
-        yield client
-    developer.runs("undeploy", developer.app)
+def test_the_exercise_followed_word_by_word(here: Place, elsewhere: Place) -> None:
+    before, after = transcripts_in(_BACKUP, "When everything is lost")
+    written = here.client.acknowledged
+    for step in before:
+        here.reader.sees_alike(step)
+    here.client.goes_on()
+    here.client.close()
 
-
-def test_no_row_that_was_there_before_the_backup_is_missing_elsewhere(
-    client: Client, here: Place, elsewhere: Place
-) -> None:
-    repository = here.s3.bucket("backups")
-    written = client.acknowledged
-    here.types("backup", DISK, "--to", repository)
-    client.goes_on()
-    client.close()
-
-    elsewhere.types("backup", "list", repository)
-    elsewhere.types("restore", repository, "--disk", DISK)
-    with new_namespace(elsewhere.kubernetes) as namespace:
-        apps = Apps(elsewhere.kubernetes, namespace)
-        developer = Developer(elsewhere.kubernetes, apps, elsewhere.files / "app")
-        developer.app = client.developer.app
-        developer.writes(*DATABASE)
-        developer.deploys()
-
-        restored = Client(developer)
-        restored.is_ready()
-        restored.finds(written)
-        restored.checks()
-        assert restored.asks("INSERT INTO sales VALUES (0, 0);") == "INSERT 0 1\n"
-        developer.runs("undeploy", developer.app)
+    for step in after:
+        elsewhere.reader.sees_alike(step)
+    restored = elsewhere.client
+    restored.is_ready()
+    restored.finds(written)
+    restored.checks()
+    assert restored.asks("INSERT INTO sales VALUES (0, 0);") == "INSERT 0 1\n"
