@@ -33,7 +33,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@$(PYTEST) -q tests/unit
 
 test: .dev .filesystems .lvm .sanity .kube .cluster .prometheus .backup stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
-	@$(PYTEST) $(addprefix --ignore=tests/cluster/,$(LONG))
+	@$(PYTEST) --durations=60 $(addprefix --ignore=tests/cluster/,$(LONG))
 
 test-unit: .dev ## the tests that need neither root nor tools
 	@$(PYTEST) tests/unit
