@@ -2,6 +2,7 @@
 
 import http.server
 import logging
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -44,7 +45,8 @@ class HttpServer:
             self._server = _Listener(address, pages)
         except OSError as error:
             raise InvalidRequest(f"cannot serve HTTP on {address}: {error.strerror}") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http")
+        self._stopped, self._stopping = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="http")
         self.port: int = self._server.server_address[1]
         log.info("listening at http://%s", Address(address.host or "localhost", self.port))
 
@@ -54,10 +56,19 @@ class HttpServer:
 
     def stop(self) -> None:
         """Let go of the port; requests that are being answered are left to their threads."""
+        self._stopping.close()
         if self._thread.is_alive():
-            self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        self._stopped.close()
+
+    def _serve(self) -> None:
+        # serve_forever would look twice a second whether it is to end.
+        with selectors.DefaultSelector() as awaited:
+            awaited.register(self._server, selectors.EVENT_READ)
+            awaited.register(self._stopped, selectors.EVENT_READ)
+            while all(key.fileobj is self._server for key, _ in awaited.select()):
+                self._server.handle_request()
 
 
 class _Listener(http.server.ThreadingHTTPServer):

@@ -5,7 +5,7 @@ import re
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csi.persistent_volume import Pin
@@ -66,12 +66,14 @@ def disk(service: str, *lines: str) -> list[str]:
 # Whole apps
 
 
+@settings(max_examples=50)
 @given(any_app.right_apps())
 def test_the_same_app_gives_the_same_bytes(app: any_app.Table) -> None:
     text = any_app.as_toml(app)
     assert to_yaml(manifests(parse(text))) == to_yaml(manifests(parse(text)))
 
 
+@settings(max_examples=50)
 @given(any_app.right_apps(), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_matter(app: any_app.Table, random: Random) -> None:
     # The order within an array has a meaning, that of tables and keys has none.
