@@ -53,7 +53,7 @@ test-backup: .dev .backup ## the mover: real trees into files and repositories a
 test-monitoring: .dev .filesystems .kube .prometheus ## alerts and dashboard, asked of a real Prometheus
 	@$(PYTEST) tests/monitoring
 
-bench: .dev .filesystems .lvm .backup ## the translator, backups, then speed and memory beside the raw commands, in the VM
+bench: .dev .filesystems .lvm .backup ## the translator, backups and commits meanwhile, then speed and memory beside the raw commands, in the VM
 	@.venv/bin/python -m tests.bench
 
 bench-cluster: .dev .filesystems .lvm .kube .cluster ## how fast pods start with a disk, what it asks of the API server, memory, image

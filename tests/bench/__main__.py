@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import backup, memory, translate
+from tests.bench import backup, latency, memory, translate
 from tests.lvm import vm
 
 _HOUR = 3600.0
@@ -25,6 +25,8 @@ def main() -> int:
     translate.measure(chosen.rounds)
     print("\nbackups of 1024 MiB:", flush=True)
     backup.measure(min(chosen.rounds, 5), 1024)
+    print("\nan app's commits while its 512 MiB are backed up:", flush=True)
+    latency.measure(min(chosen.rounds, 3), 512)
     print("\nspeed, on real LVM in a VM pinned to one CPU:", flush=True)
     status = _speed(chosen.rounds)
     print(f"\nmemory of `miren-csi all` over {chosen.lives} volume lives, loop pool:", flush=True)

@@ -33,22 +33,29 @@ def measure(rounds: int, mib: int) -> None:
             print(f"  into {where}: {_compared(rounds, mib, ours, theirs)}", flush=True)
 
 
-class _Bench:
-    """Half of the data can be compressed, half cannot."""
+def fill(folder: Path, mib: int) -> None:
+    """Put files into a folder; half of their bytes can be compressed, half cannot."""
+    size = mib * _MIB // _FILES
+    for number in range(_FILES):
+        text = bytes(f"row {number:06}\n", "ascii") * (size // 22)
+        (folder / f"{number}").write_bytes(os.urandom(size // 2) + text)
 
+
+def mover(folder: Path) -> Mover:
+    """A mover whose programs are found in that folder."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "restic").symlink_to(go_program("restic"))
+    return Mover(programs)
+
+
+class _Bench:
     def __init__(self, folder: Path, mib: int) -> None:
         self._folder = folder
         self._data = folder / "data"
         self._data.mkdir()
-        size = mib * _MIB // _FILES
-        for number in range(_FILES):
-            half = os.urandom(size // 2)
-            (self._data / f"{number}").write_bytes(
-                half + bytes(f"row {number}\n", "ascii") * (size // 12)
-            )
-        (folder / "bin").mkdir()
-        (folder / "bin" / "restic").symlink_to(go_program("restic"))
-        self._mover = Mover(folder / "bin")
+        fill(self._data, mib)
+        self._mover = mover(folder)
 
     def file(self) -> None:
         self._mover.write(self._data, self._folder / "backup").result  # noqa: B018 - it has to work
