@@ -24,6 +24,9 @@ _TELLING = {
     "FailedCreatePodSandBox",
     "Failed",
 }
+# What kube-scheduler says of every node, in a claim's first moments.
+_SAYS_UNBOUND = "unbound immediate PersistentVolumeClaims"
+_UNBOUND = "waiting for its claims to be bound to disks"
 _NOT_CREATED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -193,8 +196,9 @@ def _doing(cluster: AppCluster, pods: Iterable[Object]) -> str:
 
 def _pending(pod: Object) -> str:
     for condition in (pod.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition.get("message"):
-            return f"waiting for a node: {condition['message']}"
+        message = condition.get("message", "")
+        if condition["type"] == "PodScheduled" and message:
+            return _UNBOUND if _SAYS_UNBOUND in message else f"waiting for a node: {message}"
     return "waiting for a node"
 
 

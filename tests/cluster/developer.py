@@ -36,6 +36,7 @@ class Developer:
         """Deploy the app, which has to work."""
         done = self.runs("deploy", str(self.file), "--image", IMAGE, *words)
         assert done.returncode == 0, done.stderr
+        assert "unbound immediate" not in done.stderr  # the scheduler's words are not a user's
         return done
 
     def fails(self, *words: str) -> str:
