@@ -76,10 +76,16 @@ class Reader:
         """Type a step's command: what is printed is what the document shows, to a letter."""
         self._compares(_lines(self.types(step.command)), _lines(step.shown))
 
-    def sees_alike(self, step: Step) -> None:
-        """The same, but for numbers and names that differ from run to run."""
-        said = self.types(step.command).replace(self._typed, self._written)
-        self._compares([*map(shape, _lines(said))], [*map(shape, _lines(step.shown))], strict=False)
+    def sees_alike(self, step: Step, until: str = "") -> None:
+        """The same, but for numbers and names that differ from run to run.
+
+        Args: until: a heading, below which there may be more and less.
+        """
+        said, shown = (
+            [shape(line) for line in _lines(text.partition(f"\n{until}\n")[0] if until else text)]
+            for text in (self.types(step.command).replace(self._typed, self._written), step.shown)
+        )
+        self._compares(said, shown, strict=False)
 
     def _compares(self, said: list[str], shown: list[str], *, strict: bool = True) -> None:
         assert shown[len(shown) - len(said) :] == said
