@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from csi import programs
-from csi.errors import Busy, Incompatible, InvalidRequest, NotFound, Unavailable
+from csi.errors import Busy, DiskError, Incompatible, InvalidRequest, NotFound, Unavailable
 from csi.files import opened as opened_file
 from deploy.mover import image, tree
 from deploy.mover.about import About
@@ -56,12 +56,17 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
         _ensure(restic, lines)
         sockets = None if block else stack.enter_context(_find_sockets(folder))
         what = _device_words(folder) if block else (str(folder),)
-        status = restic.run(*_backup_words(about), *what, heard=heard, accept=(0, INCOMPLETE))
-        if status == INCOMPLETE:
-            restic.run("forget", str(summary["snapshot_id"]))
-            raise Unavailable(
-                "parts of the disk could not be read, so nothing is kept of this backup"
-            )
+        try:
+            status = restic.run(*_backup_words(about), *what, heard=heard, accept=(0, INCOMPLETE))
+            if status == INCOMPLETE:
+                raise Unavailable(
+                    "parts of the disk could not be read, so nothing is kept of this backup"
+                )
+        except DiskError:
+            # It may have come to its end all the same.
+            if "snapshot_id" in summary:
+                restic.run("forget", str(summary["snapshot_id"]))
+            raise
         if sockets:
             _note_sockets(sockets, folder, lines)
     return {

@@ -10,6 +10,7 @@ import pytest
 
 from tests.backup.conftest import BUCKET, MIB, Volumes
 from tests.backup.mover import PASSWORD, Mover, said
+from tests.cluster.programs import go_program
 from tests.cluster.s3_server import KEY, S3Server
 from tests.cluster.waiting import wait_until
 
@@ -167,6 +168,25 @@ def test_a_file_that_cannot_be_read(tree: Path, volumes: Volumes, repository: Mo
     volumes.put_unreadable(tree / "unreadable")
     failure = repository.backup(tree).failure
     assert "the disk could not be read, so nothing is kept of this backup" in failure
+    assert "/disk/unreadable" in failure
+    assert repository.listed(tree) == []
+
+
+def test_a_restic_that_ends_all_the_same_leaves_no_backup(
+    tree: Path, volumes: Volumes, repository: Mover, tmp_path: Path
+) -> None:
+    """A fake: whether restic is faster than the signal that ends it cannot be said."""
+    programs = tmp_path / "deaf"
+    programs.mkdir()
+    deaf = f"#!/bin/sh\ntrap '' TERM\nsetsid {go_program('restic')} \"$@\"\n"
+    (programs / "restic").write_text(deaf)
+    (programs / "restic").chmod(0o755)
+    (tree / "unreadable").touch()
+    volumes.put_unreadable(tree / "unreadable")
+    at = tmp_path / "repository"
+
+    failure = Mover(programs).at(at).backup(tree).failure
+
     assert "/disk/unreadable" in failure
     assert repository.listed(tree) == []
 
