@@ -180,8 +180,10 @@ class KubernetesApi:
             query["dryRun"] = "All"
         return self._request("PATCH", path, _as_yaml(body), query, kind="apply-patch+yaml")
 
-    def delete(self, path: str, version: str | None = None, propagation: str = "") -> None:
-        """Delete an object, only of that resourceVersion if one is given.
+    def delete(
+        self, path: str, version: str | None = None, propagation: str = "", uid: str | None = None
+    ) -> None:
+        """Delete an object, only of that resourceVersion or uid if one is given.
 
         `propagation` as in Kubernetes: Foreground, Background or, empty, what the kind has as its
         default. Raises Conflict, NotFound, Unavailable.
@@ -189,6 +191,8 @@ class KubernetesApi:
         body: Object = {}
         if version is not None:
             body["preconditions"] = {"resourceVersion": version}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
         if propagation:
             body["propagationPolicy"] = propagation
         self._request("DELETE", path, body)

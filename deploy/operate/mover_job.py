@@ -13,6 +13,7 @@ from csi.persistent_volume import NAME_KEY
 from deploy.operate.places import MOUNTED_AT, Repository
 
 KIND_KEY = f"{KEY_PREFIX}mover"
+TOKEN_KEY = f"{KEY_PREFIX}token"
 """The label of movers' Jobs and pods, with what they do."""
 CONTAINER = "mover"
 _MAKES = {"backup", "init"}
@@ -86,6 +87,8 @@ class MoverJob:
     owner: Object | None = None
     """The owner reference that lets it go with something else."""
     suspended: bool = False
+    token: str = ""
+    """Tells it from another command's of the same name."""
 
     def manifest(self) -> Object:
         """Return the Job."""
@@ -95,7 +98,8 @@ class MoverJob:
             KIND_KEY: self.kind,
         }
         said = {NAME_KEY: self.disk} if self.disk else {}
-        metadata: Object = {"name": self.name, "labels": labels, "annotations": said}
+        own = {**said, TOKEN_KEY: self.token} if self.token else said
+        metadata: Object = {"name": self.name, "labels": labels, "annotations": own}
         if self.owner:
             metadata["ownerReferences"] = [self.owner]
         return {

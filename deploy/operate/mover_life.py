@@ -1,6 +1,7 @@
 """A mover's Job, from its making until nothing of it is left."""
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from csi.kubernetes_api import Conflict, Object
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover import Mover
-from deploy.operate.mover_job import Image, MoverJob
+from deploy.operate.mover_job import TOKEN_KEY, Image, MoverJob
 from deploy.operate.progress_bar import ProgressBar
 from deploy.operate.tables import age
 
@@ -42,18 +43,21 @@ def started(
     """
     # A pod whose command is told to end must not leave its mover behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    wanted = replace(job, owner=_own_pod())
+    wanted = replace(job, owner=_own_pod(), token=secrets.token_hex(8))
     if given:
         wanted = replace(wanted, secret=job.name, suspended=True)
-    made = _create(cluster, wanted)
+    made: Object | None = None
     try:
+        made = _create(cluster, wanted)
         if given:
             _let_loose(cluster, made, given)
         yield Mover(cluster, made, job.repository, bar)
     except BaseException:
         # Who pressed Ctrl-C does not wait.
         bar.clear()
-        _end(cluster, made, within=0.0)
+        # Made after all, it may be, when only the answer did not come.
+        if left := made or _made_after_all(cluster, wanted):
+            _end(cluster, left, within=0.0)
         raise
     bar.clear()
     _end(cluster, made, within=_GONE_WITHIN)
@@ -87,6 +91,14 @@ def _create(cluster: DiskCluster, job: MoverJob) -> Object:
             return cluster.api.create(_jobs(cluster), job.manifest())
         except Conflict:
             _make_room(cluster, job)
+
+
+def _made_after_all(cluster: DiskCluster, job: MoverJob) -> Object | None:
+    with suppress(DiskError):
+        found = cluster.api.get(f"{_jobs(cluster)}/{job.name}")
+        if (found["metadata"].get("annotations") or {}).get(TOKEN_KEY) == job.token:
+            return found
+    return None
 
 
 def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
@@ -151,11 +163,11 @@ def _end(cluster: DiskCluster, job: Object, *, within: float) -> None:
             return True
 
     try:
-        cluster.api.delete(path, propagation="Foreground")
+        cluster.api.delete(path, propagation="Foreground", uid=uid)
         _wait(is_gone, within)
-    except NotFound:
-        return
-    except (DiskError, Conflict) as error:
+    except (NotFound, Conflict):
+        return  # what has its name now is another command's
+    except DiskError as error:
         console.say(
             f"warning: {error}. Its Job may be left: kubectl delete job -n {cluster.namespace} "
             f"{name}"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -88,6 +88,32 @@ def test_a_job_is_taken_away_whatever_ends_its_command(disks: DiskCluster) -> No
 
     # No controller is here that would see it go.
     assert live_job(disks)["metadata"]["deletionTimestamp"]
+
+
+def test_a_job_is_taken_away_though_nobody_heard_that_it_was_made(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = disks.api.create
+
+    def interrupted(path: str, body: dict[str, Any]) -> NoReturn:
+        create(path, body)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(disks.api, "create", interrupted)
+    with pytest.raises(KeyboardInterrupt), begun(disks, SECRETS):
+        pass
+
+    assert live_job(disks)["metadata"]["deletionTimestamp"]
+
+
+def test_the_job_of_another_command_is_left_alone(disks: DiskCluster) -> None:
+    path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs"
+    with begun(disks):
+        # Somebody does what he is told to if nobody waits for it any more, and starts another one.
+        disks.api.delete(f"{path}/{job().name}", propagation="Background")
+        disks.api.create(path, job().manifest())
+
+    assert "deletionTimestamp" not in live_job(disks)["metadata"]
 
 
 def test_a_second_one_hears_since_when_the_first_works_and_what_it_is(disks: DiskCluster) -> None:

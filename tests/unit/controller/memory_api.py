@@ -146,7 +146,14 @@ class MemoryApi(KubernetesApi):
             before = self._existing(place, version)
             return self._store(place, merged(before, patch), before)
 
-    def delete(self, path: str, version: str | None = None, propagation: str = "") -> None:  # noqa: ARG002
+    def delete(
+        self,
+        path: str,
+        version: str | None = None,
+        propagation: str = "",  # noqa: ARG002
+        uid: str | None = None,
+    ) -> None:
+        assert uid is None  # nobody here asks for it
         place = self._called("delete", path)
         with self._changed:
             self._existing(place, version)
