@@ -10,10 +10,19 @@ from datetime import UTC, datetime
 
 from controller.capacity import human
 from csi.errors import DiskError, InvalidRequest, Refused
-from csi.kubernetes_api import Conflict
+from csi.kubernetes_api import Conflict, Object
 from deploy import console
 from deploy.mover.about import About
-from deploy.operate import backup_file, credentials, hooks, mover_life, places, retention, subject
+from deploy.operate import (
+    backup_file,
+    credentials,
+    hooks,
+    mover_life,
+    places,
+    retention,
+    snapshots,
+    subject,
+)
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
@@ -37,6 +46,8 @@ class _Backup:
     disk: Subject
     hooks: Hooks
     bar: ProgressBar
+    snapshot: Object | None = None
+    """The disk's that is backed up, in the words of CSI; None for one that is cut now."""
 
     @contextmanager
     def cut(
@@ -67,14 +78,18 @@ class _Backup:
         return [command, "--about", json.dumps(about.facts()), *block]
 
     def _about(self) -> About:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        size, moment = self.disk.size, datetime.now(UTC)
+        if self.snapshot:
+            size = int(self.snapshot["size_bytes"])
+            moment = datetime.fromisoformat(self.snapshot["creation_time"]).astimezone(UTC)
+        time = moment.isoformat(timespec="seconds")
         return About(
             disk=self.disk.name,
-            size=self.disk.size,
+            size=size,
             mode="block" if self.disk.is_block else "filesystem",
             filesystem=self.disk.filesystem,
             cluster=_cluster_uid(self.cluster),
-            time=now.replace("+00:00", "Z"),
+            time=time.replace("+00:00", "Z"),
         )
 
     def _job(
@@ -102,8 +117,11 @@ def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     if isinstance(place, Repository):
         opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
     disk = subject.find(cluster, arguments.name)
+    snapshot = (
+        snapshots.find(cluster, arguments.snapshot, disk.name) if arguments.snapshot else None
+    )
     around = hooks.find(cluster, disk.name, arguments.pre, arguments.post, arguments.container)
-    asked = _Backup(cluster, arguments, disk, around, ProgressBar())
+    asked = _Backup(cluster, arguments, disk, around, ProgressBar(), snapshot)
     if isinstance(place, LocalFile):
         facts, time = _to_file(asked, place)
     else:
@@ -111,13 +129,13 @@ def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     asked.bar.clear()
     _note(asked, place, facts, time)
     said = _told(asked, place, facts)
-    if around.failure:
-        raise HookFailed(f"{said}. But {around.failure}")
     if isinstance(place, Repository):
         try:
             said += _prune(asked, place, opened_by)
         except DiskError as error:
             raise Refused(f"{said}. But old backups could not be removed: {error}") from error
+    if around.failure:
+        raise HookFailed(f"{said}. But {around.failure}")
     return f"{said}\n"
 
 

@@ -103,7 +103,8 @@ def _partial(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside the one that is meant, which it becomes if all goes well."""
     partial = path.with_name(path.name + _PARTIAL)
     try:
-        fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(fd, 0o600)  # it may be what an older command has left
     except OSError as error:
         raise Refused(f"{partial} cannot be written: {error.strerror}") from error
     with os.fdopen(fd, "r+b") as file:

@@ -12,7 +12,7 @@ MOUNTED_AT = "/repository"
 _KINDS = 'a FILE, "s3:https://SERVER/BUCKET" or "node:/FOLDER"'
 _OTHERS = re.compile(r"(rest|sftp|swift|b2|azure|gs|rclone|local|http|https|file):")
 _SCHEME = re.compile(r"^[a-z0-9]+://")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Repository:
     """The folder of a node that it is; empty for one elsewhere."""
 
     def __str__(self) -> str:
-        return f"node:{self.folder}" if self.folder else _CREDENTIALS.sub("://…@", self.url)
+        return f"node:{self.folder}" if self.folder else self.url
 
 
 Place = LocalFile | Repository
@@ -47,6 +47,12 @@ def parse(text: str) -> Place:
     if colon and kind == "node":
         return Repository(MOUNTED_AT, _folder(rest))
     if colon and kind == "s3":
+        if _CREDENTIALS.search(rest):
+            raise InvalidRequest(
+                f'"{_CREDENTIALS.sub("://…@", text)}" has a key in it, which others could see: '
+                'write "s3:https://SERVER/BUCKET", and the key as AWS_ACCESS_KEY_ID and '
+                "AWS_SECRET_ACCESS_KEY"
+            )
         if "/" not in _SCHEME.sub("", rest).strip("/"):
             raise InvalidRequest(f'"{text}" names no bucket: write "s3:https://SERVER/BUCKET"')
         return Repository(text)

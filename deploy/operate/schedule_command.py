@@ -37,7 +37,10 @@ def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--cron", metavar="SCHEDULE", required=True, help='when, as cron has it: "0 3 * * *"'
     )
     parser.add_argument(
-        "--time-zone", metavar="ZONE", help="of SCHEDULE, such as Europe/Berlin (default: UTC)"
+        "--time-zone",
+        metavar="ZONE",
+        default="Etc/UTC",
+        help="of SCHEDULE, such as Europe/Berlin (default: %(default)s)",
     )
     parser.add_argument("--to", metavar=REPOSITORY, required=True, help="where the backups go")
     add_secret(parser, required=True)

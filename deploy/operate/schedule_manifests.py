@@ -109,6 +109,7 @@ class Schedule:
         labels = named["metadata"]["labels"]
         spec: Object = {
             "schedule": self.cron,
+            "timeZone": self.time_zone,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": 3600,
             "successfulJobsHistoryLimit": 3,
@@ -121,8 +122,6 @@ class Schedule:
                 },
             },
         }
-        if self.time_zone:
-            spec["timeZone"] = self.time_zone
         return {"apiVersion": "batch/v1", "kind": "CronJob", **named, "spec": spec}
 
     def _pod(self) -> Object:

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from csi import DEFAULT_NAMESPACE
-from csi.errors import DiskError, InvalidRequest, NotFound
+from csi.errors import DiskError, InvalidRequest, NotFound, Refused
 from csi.kubernetes_api import Object
+from csi.object_names import object_name
 from csi.persistent_volume import NAME_KEY
 from deploy.app_cluster import MANAGER
 from deploy.operate import mover_life, places, retention, subject
@@ -109,11 +110,16 @@ def _schedule(cluster: DiskCluster, arguments: argparse.Namespace) -> Schedule:
             f'"{arguments.cron}" is no schedule: write five fields, such as "0 3 * * *"'
         )
     disk = subject.find(cluster, arguments.name)
+    if disk.volume != object_name(disk.name):
+        raise Refused(
+            f'disk "{disk.name}" has the PersistentVolume {disk.volume}, which somebody has made; a'
+            f" schedule's account could not find it: make it anew, as {object_name(disk.name)}"
+        )
     return Schedule(
         disk=disk,
         namespace=cluster.namespace,
         cron=arguments.cron,
-        time_zone=arguments.time_zone or "",
+        time_zone=arguments.time_zone,
         to=str(place),
         words=_words(arguments),
         image=mover_life.image_of(cluster),
@@ -206,7 +212,7 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     return (
         facts["disk"] or "",
         facts["schedule"],
-        facts["timeZone"] or "UTC",
+        facts["timeZone"] or "",
         facts["to"] or "",
         *(_ago(facts[key]) for key in ("lastRun", "lastSuccess")),
         state,

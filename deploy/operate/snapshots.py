@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from csi.errors import Incompatible, NotFound
+from csi.errors import Incompatible, NotFound, Refused
 from csi.kubernetes_api import Object
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.driver import CallFailed
@@ -59,11 +59,21 @@ def rows(found: Sequence[Object]) -> str:
     return table(("NAME", "DISK", "SIZE", "AGE"), cells)
 
 
+def find(cluster: DiskCluster, name: str, disk: str) -> Object:
+    """Return a disk's snapshot, in the words of CSI; raises NotFound, Refused."""
+    found = _required(cluster, name)
+    if found["source_volume_id"] != disk:
+        raise Refused(
+            f'snapshot "{name}" is of disk "{found["source_volume_id"]}", not of "{disk}": '
+            f"kubectl miren disk snapshot list {disk}"
+        )
+    return found
+
+
 def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Make a disk from a snapshot."""
     name = arguments.name
-    if not _found(cluster, name):
-        raise NotFound(f'snapshot "{name}" does not exist; kubectl miren disk snapshot list')
+    _required(cluster, name)
     source = {"snapshot": {"snapshot_id": name}}
     made = copy(cluster, arguments.new, source, arguments.size, block=arguments.block)
     return f'{made} created from snapshot "{name}"\n'
@@ -72,14 +82,19 @@ def restore(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
 def delete(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Delete a snapshot."""
     name = arguments.name
-    found = _found(cluster, name)
-    if not found:
-        raise NotFound(f'snapshot "{name}" does not exist; kubectl miren disk snapshot list')
+    found = _required(cluster, name)
     of = f'snapshot "{name}" of disk "{found["source_volume_id"]}"'
     if not confirmed(f"Delete {of}, cut at {found['creation_time']}?", arguments):
         return "nothing is deleted\n"
     cluster.driver.control("DeleteSnapshot", snapshot_id=name)
     return f"{of} deleted\n"
+
+
+def _required(cluster: DiskCluster, name: str) -> Object:
+    found = _found(cluster, name)
+    if not found:
+        raise NotFound(f'snapshot "{name}" does not exist; kubectl miren disk snapshot list')
+    return found
 
 
 def _found(cluster: DiskCluster, name: str) -> Object | None:

@@ -219,6 +219,16 @@ def test_a_folder_of_the_node_is_a_repository_too(
 
     assert writer.volume in keeper.does("backup", "list", f"node:{folder}")
     assert "config" in node.run(f"ls {folder}")
+    keeper.does("snapshot", "create", writer.volume, "earlier")
+    writer.goes_on()
+    keeper.does("backup", writer.volume, "--to", f"node:{folder}")
+    keeper.does("backup", writer.volume, "--to", f"node:{folder}", "--snapshot", "earlier")
+    (cut,) = json.loads(keeper.does("snapshot", "list", writer.volume, "-o", "json"))
+    found = json.loads(keeper.does("backup", "list", f"node:{folder}", "-o", "json"))
+    # It is of the snapshot's moment, and so not the newest.
+    assert found[1]["time"][:19] == cut["created"][:19]
+    assert found[2]["time"] > found[1]["time"]
+    keeper.does("snapshot", "delete", "earlier", "--yes")
 
 
 def test_what_is_in_the_way_is_told(
@@ -229,6 +239,12 @@ def test_what_is_in_the_way_is_told(
     assert 'secret "nosuch" not found' in missing
     missing = keeper.fails("backup", writer.volume, "--to", bucket, "--snapshot", "nosuch")
     assert 'snapshot "nosuch" does not exist' in missing
+    keeper.does("create", "other", "-s", "64Mi")
+    keeper.does("snapshot", "create", "other", "others")
+    other = keeper.fails("backup", writer.volume, "--to", bucket, "--snapshot", "others")
+    assert 'snapshot "others" is of disk "other"' in other
+    keeper.does("snapshot", "delete", "others", "--yes")
+    keeper.does("delete", "other", "--yes")
     away = keeper.fails("backup", "list", "s3:http://10.200.0.1:1/nothing")
     assert "10.200.0.1:1" in away
     small = tmp_path / "small"

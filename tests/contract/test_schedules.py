@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from csi.errors import InvalidRequest, NotFound
+from csi.errors import InvalidRequest, NotFound, Refused
 from csi.kubernetes_api import KubernetesApi, Object
 from csi.persistent_volume import COORDINATOR, unclaimed
 from deploy.main import parser
@@ -102,7 +102,7 @@ def test_a_schedule_comes_is_listed_and_goes(operator: Operator) -> None:
     namespace = operator.cluster.namespace
     assert operator.schedule("list") == "no schedules\n"
 
-    said = operator.schedule(operator.disk, *WORDS, "--keep-daily", "7", "--time-zone", "Etc/UTC")
+    said = operator.schedule(operator.disk, *WORDS, "--keep-daily", "7")
 
     name = schedule_name(operator.disk)
     assert f"kubectl create job -n {namespace} --from=cronjob/{name}" in said
@@ -123,6 +123,20 @@ def test_a_schedule_comes_is_listed_and_goes(operator: Operator) -> None:
     assert operator.objects() == []
     with pytest.raises(NotFound, match="has no schedule"):
         operator.schedule("delete", operator.disk, "--yes")
+
+
+def test_a_volume_that_the_account_could_not_find_is_refused(operator: Operator) -> None:
+    disk = f"other-{operator.cluster.namespace}"
+    volume = unclaimed(
+        disk, "64Mi", operator.cluster.namespace, pin=COORDINATOR, wish={}
+    ).manifest()
+    volume["metadata"]["name"] = f"by-hand-{operator.cluster.namespace}"
+    operator.cluster.api.create(VOLUMES, volume)
+
+    with pytest.raises(Refused, match="make it anew"):
+        operator.schedule(disk, *WORDS)
+
+    operator.cluster.api.delete(f"{VOLUMES}/{volume['metadata']['name']}")
 
 
 def test_what_the_pod_runs_is_understood_as_it_was_meant(operator: Operator) -> None:
