@@ -23,6 +23,8 @@ _QUIET = frozenset({"Probe", "GetPluginInfo", "GetPluginCapabilities"})
 _PROMPT = frozenset({"GetPluginInfo", "GetPluginCapabilities"})
 """Calls that wait for nothing, and that tell whether the driver still serves at all."""
 _PACKAGE = "/csi."
+_PATIENCE = 2.0
+"""Seconds for which a call waits until another one for the same disk has ended; most take less."""
 
 Answer = Callable[[Any, grpc.ServicerContext], Any]
 Observe = Callable[[str, str, float], None]
@@ -92,7 +94,7 @@ class CallGuard(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         log.debug("%s called", method, extra=logs.facts(request=logs.redacted(request)))
         try:
             validation.check(request)
-            with self._turnstile.pass_through(serial.claims(request)):
+            with self._turnstile.pass_through(serial.claims(request), _PATIENCE):
                 yield
         except DiskError as error:
             code = status.code(error)

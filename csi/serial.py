@@ -1,7 +1,8 @@
 """At most one change at a time to a disk, a snapshot or a group; different ones in parallel.
 
 The CSI spec lets a plugin answer ABORTED when a call for the same volume is still under way
-("ABORTED: Operation pending for volume"), which is what `Turnstile` makes of a second caller.
+("ABORTED: Operation pending for volume"), which is what `Turnstile` makes of a second caller that
+has waited for a moment: what is told at once becomes an Event, and a pause before the next try.
 """
 
 import threading
@@ -107,29 +108,33 @@ class Turnstile:
     """Lets calls in that do not meet others at the same disk, snapshot or group."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._exclusive: set[tuple[str, str]] = set()
         self._shared: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def pass_through(self, wanted: list[Claim]) -> Iterator[None]:
-        """Hold all claims while inside; raises Busy when one of them is taken."""
-        with self._lock:
+    def pass_through(self, wanted: list[Claim], patience: float = 0.0) -> Iterator[None]:
+        """Hold all claims while inside; raises Busy when one is taken for so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(map(self._is_taken, wanted)), patience)
             for claim in wanted:
-                self._refuse_if_taken(claim)
+                if self._is_taken(claim):
+                    raise Busy(
+                        f'another call for {claim.kind} "{claim.name}" is under way; try again'
+                    )
             for claim in wanted:
                 self._take(claim)
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 for claim in wanted:
                     self._give_back(claim)
+                self._changed.notify_all()
 
-    def _refuse_if_taken(self, claim: Claim) -> None:
+    def _is_taken(self, claim: Claim) -> bool:
         key = (claim.kind, claim.name)
-        if key in self._exclusive or (not claim.shared and self._shared[key] > 0):
-            raise Busy(f'another call for {claim.kind} "{claim.name}" is under way; try again')
+        return key in self._exclusive or (not claim.shared and self._shared[key] > 0)
 
     def _take(self, claim: Claim) -> None:
         key = (claim.kind, claim.name)

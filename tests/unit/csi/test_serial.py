@@ -1,5 +1,7 @@
 """One change at a time to a disk; others in parallel; clones share their source."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
 
 from csi import serial
@@ -74,3 +76,17 @@ def test_claims_are_readable_from_an_empty_request(name: str) -> None:
 
 def test_looking_claims_nothing() -> None:
     assert serial.claims(csi_pb2.ListVolumesRequest()) == []
+
+
+def test_a_patient_call_waits_until_the_other_has_ended() -> None:
+    turnstile = Turnstile()
+
+    def call() -> None:
+        with turnstile.pass_through([A], patience=60):
+            pass
+
+    with ThreadPoolExecutor(1) as caller:
+        with turnstile.pass_through([A]):
+            waiting = caller.submit(call)
+            assert not wait([waiting], timeout=0.2).done
+        waiting.result()
