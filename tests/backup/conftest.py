@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.backup.mover import Mover
-from tests.cluster.programs import go_program
+from tests.cluster.programs import folder_with
 from tests.cluster.s3_server import KEY, S3Server
 from tests.contract.host import Host, run
 
@@ -63,9 +63,7 @@ def volumes(tmp_path: Path) -> Iterator[Volumes]:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the restic that the image has; Debian 12's own is too old."""
-    folder = tmp_path_factory.mktemp("programs")
-    (folder / "restic").symlink_to(go_program("restic"))
-    return folder
+    return folder_with(tmp_path_factory.mktemp("programs") / "bin", "restic")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.backup.mover import PASSWORD, Mover
-from tests.cluster.programs import go_program
+from tests.cluster.programs import folder_with
 
 _MIB = 1 << 20
 _FILES = 64
@@ -41,21 +41,14 @@ def fill(folder: Path, mib: int) -> None:
         (folder / f"{number}").write_bytes(os.urandom(size // 2) + text)
 
 
-def mover(folder: Path) -> Mover:
-    """A mover whose programs are found in that folder."""
-    programs = folder / "bin"
-    programs.mkdir()
-    (programs / "restic").symlink_to(go_program("restic"))
-    return Mover(programs)
-
-
 class _Bench:
     def __init__(self, folder: Path, mib: int) -> None:
         self._folder = folder
         self._data = folder / "data"
         self._data.mkdir()
         fill(self._data, mib)
-        self._mover = mover(folder)
+        self._programs = folder_with(folder / "bin", "restic")
+        self._mover = Mover(self._programs)
 
     def file(self) -> None:
         self._mover.write(self._data, self._folder / "backup").result  # noqa: B018 - it has to work
@@ -73,7 +66,7 @@ class _Bench:
 
     def restic(self) -> None:
         with _Emptied(self._folder / "repository") as place:
-            restic = f"{self._folder}/bin/restic --quiet --repo {place}"
+            restic = f"{self._programs}/restic --quiet --repo {place}"
             self._sh(f"{restic} init && {restic} backup {self._data}", RESTIC_PASSWORD=PASSWORD)
 
     def _sh(self, script: str, **environ: str) -> None:

@@ -10,6 +10,13 @@ from tests.lvm.vm import ROOT
 KUBECTL_MIREN = str(Path(sys.executable).with_name("kubectl-miren"))
 
 
+def folder_with(folder: Path, name: str) -> Path:
+    """Make a folder in which a program has its plain name; returns it."""
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to(go_program(name))
+    return folder
+
+
 @functools.cache
 def go_program(name: str) -> Path:
     """The path of a program; builds it first when the cache has none, which takes minutes."""

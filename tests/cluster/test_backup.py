@@ -16,7 +16,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
-from tests.cluster.programs import KUBECTL_MIREN, go_program
+from tests.cluster.programs import KUBECTL_MIREN, folder_with
 from tests.cluster.s3_server import KEY, S3Server
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import Writer, a_writer
@@ -85,9 +85,7 @@ class Keeper:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("programs")
-    (folder / "kubectl").symlink_to(go_program("kubectl"))
-    return folder
+    return folder_with(tmp_path_factory.mktemp("programs") / "bin", "kubectl")
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.document import commands_of
-from tests.cluster.programs import go_program
+from tests.cluster.programs import folder_with
 from tests.lvm.vm import ROOT
 
 README = ROOT / "README.md"
@@ -54,9 +54,8 @@ class Reader:
         self._kubernetes = kubernetes
         self._folder = folder
         self._written, self._typed = address
-        (folder / "bin").mkdir(parents=True)
-        (folder / "bin" / "kubectl").symlink_to(go_program("kubectl"))
-        path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        programs = folder_with(folder / "bin", "kubectl")
+        path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._environment = {**(environment or {}), "PATH": path}
         app_toml = folder / ".miren" / "app.toml"
         app_toml.parent.mkdir(exist_ok=True)
@@ -74,25 +73,22 @@ class Reader:
 
     def sees(self, step: Step) -> None:
         """Type a step's command: what is printed is what the document shows, to a letter."""
-        self._compares(_lines(self.types(step.command)), _lines(step.shown))
+        _compare(self.types(step.command), step.shown, str.rstrip)
 
     def sees_alike(self, step: Step, until: str = "") -> None:
         """The same, but for numbers and names that differ from run to run.
 
         Args: until: a heading, below which there may be more and less.
         """
-        said, shown = (
-            [shape(line) for line in _lines(text.partition(f"\n{until}\n")[0] if until else text)]
-            for text in (self.types(step.command).replace(self._typed, self._written), step.shown)
-        )
-        self._compares(said, shown, strict=False)
-
-    def _compares(self, said: list[str], shown: list[str], *, strict: bool = True) -> None:
-        assert shown[len(shown) - len(said) :] == said
-        # What happens meanwhile, on stderr, depends on how fast things go.
-        before = shown[: len(shown) - len(said)]
-        assert not strict or all(map(_PROGRESS.fullmatch, before))
+        said = self.types(step.command).replace(self._typed, self._written)
+        end = f"\n{until}\n" if until else "\0"
+        _compare(said.partition(end)[0], step.shown.partition(end)[0], shape)
 
 
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().splitlines()]
+def _compare(said: str, shown: str, of: Callable[[str], str]) -> None:
+    """Hold what was printed on stdout against a transcript, line by line, as `of` makes them."""
+    printed, lines = said.rstrip().splitlines(), shown.rstrip().splitlines()
+    begin = len(lines) - len(printed)
+    assert [*map(of, lines[begin:])] == [*map(of, printed)]
+    # What happens meanwhile, on stderr, depends on how fast things go.
+    assert all(map(_PROGRESS.fullmatch, lines[:begin]))
