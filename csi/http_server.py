@@ -75,6 +75,7 @@ class _Listener(http.server.ThreadingHTTPServer):
     """The standard library's server, on both IPv6 and IPv4 where no address is given."""
 
     block_on_close = False  # a client that hangs must not hold a stop up
+    timeout = 0  # of a client that has gone between its knock and handle_request
 
     def __init__(self, address: Address, pages: Pages) -> None:
         self.pages = pages

@@ -188,11 +188,8 @@ class KubernetesApi:
         `propagation` as in Kubernetes: Foreground, Background or, empty, what the kind has as its
         default. Raises Conflict, NotFound, Unavailable.
         """
-        body: Object = {}
-        if version is not None:
-            body["preconditions"] = {"resourceVersion": version}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        only = {"resourceVersion": version, "uid": uid}
+        body: Object = {"preconditions": {key: value for key, value in only.items() if value}}
         if propagation:
             body["propagationPolicy"] = propagation
         self._request("DELETE", path, body)

@@ -8,7 +8,7 @@ is taken away again. Only what has the tag `complete` is listed.
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,33 +40,11 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
 
     Raises DiskError; no such backup is listed then.
     """
-    summary: Message = {}
-
-    def heard(message: Message) -> None:
-        if message.get("message_type") == "status":
-            lines.progress(
-                _number(message, "bytes_done"),
-                message.get("total_bytes"),
-                _number(message, "files_done"),
-            )
-        elif message.get("message_type") == "summary":
-            summary.update(message)
-
     with opened(os.environ, lines.note) as restic, ExitStack() as stack:
         _ensure(restic, lines)
         sockets = None if block else stack.enter_context(_find_sockets(folder))
         what = _device_words(folder) if block else (str(folder),)
-        try:
-            status = restic.run(*_backup_words(about), *what, heard=heard, accept=(0, INCOMPLETE))
-            if status == INCOMPLETE:
-                raise Unavailable(
-                    "parts of the disk could not be read, so nothing is kept of this backup"
-                )
-        except DiskError:
-            # It may have come to its end all the same.
-            if "snapshot_id" in summary:
-                restic.run("forget", str(summary["snapshot_id"]))
-            raise
+        summary = _store(restic, (*_backup_words(about), *what), lines)
         if sockets:
             _note_sockets(sockets, folder, lines)
     return {
@@ -75,6 +53,30 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
         "added": summary["data_added_packed"],
         "files": summary["total_files_processed"],
     }
+
+
+def _store(restic: Restic, words: Sequence[str], lines: Lines) -> Message:
+    """Have restic store a snapshot, and return its summary; raises DiskError, and none is left."""
+    summary: Message = {}
+
+    def heard(message: Message) -> None:
+        if message.get("message_type") == "status":
+            done, files = _number(message, "bytes_done"), _number(message, "files_done")
+            lines.progress(done, message.get("total_bytes"), files)
+        elif message.get("message_type") == "summary":
+            summary.update(message)
+
+    try:
+        if restic.run(*words, heard=heard, accept=(0, INCOMPLETE)) == INCOMPLETE:
+            raise Unavailable(
+                "parts of the disk could not be read, so nothing is kept of this backup"
+            )
+    except DiskError:
+        # It may have come to its end all the same.
+        if "snapshot_id" in summary:
+            restic.run("forget", str(summary["snapshot_id"]))
+        raise
+    return summary
 
 
 def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:

@@ -13,8 +13,9 @@ from csi.persistent_volume import NAME_KEY
 from deploy.operate.places import MOUNTED_AT, Repository
 
 KIND_KEY = f"{KEY_PREFIX}mover"
-TOKEN_KEY = f"{KEY_PREFIX}token"
 """The label of movers' Jobs and pods, with what they do."""
+TOKEN_KEY = f"{KEY_PREFIX}token"
+"""The annotation of a Job by which its command knows it again."""
 CONTAINER = "mover"
 _MAKES = {"backup", "init"}
 """The kinds that make a repository which does not exist."""

@@ -9,20 +9,21 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from csi.disk import GIB, MIB
+from csi.files import opened
 from deploy.local_driver import LocalDriver
-from tests.bench.backup import fill, mover
+from tests.backup.mover import Mover
+from tests.bench.backup import fill
 from tests.bench.life import Life
+from tests.cluster.programs import folder_with
+from tests.contract.host import xfs
 from tests.life.inline import Pod
 
 _COMMIT = 8 << 10
@@ -36,23 +37,9 @@ def measure(rounds: int, mib: int) -> None:
     """Print a line for an app without a backup, and one for each place that a backup goes to."""
     with tempfile.TemporaryDirectory(prefix="miren-bench-", dir="/var/tmp") as name:
         folder = Path(name)
-        with _pool(folder) as pool, LocalDriver(folder, f"loop:{pool}") as driver:
+        with xfs(folder / "xfs", _POOL) as pool, LocalDriver(folder, f"loop:{pool}") as driver:
             bench = _Bench(driver, folder, mib)
             bench.measure(rounds)
-
-
-@contextmanager
-def _pool(folder: Path) -> Iterator[Path]:
-    image, mounted = folder / "xfs.img", folder / "pool"
-    with image.open("xb") as file:
-        file.truncate(_POOL)
-    mounted.mkdir()
-    subprocess.run(["mkfs.xfs", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", "--lazy", mounted], check=True)
 
 
 class _Bench:
@@ -60,7 +47,7 @@ class _Bench:
         self._driver = driver
         self._folder = folder
         self._mib = mib
-        self._mover = mover(folder)
+        self._mover = Mover(folder_with(folder / "bin", "restic"))
         self._kubelet = folder / "k"
         (self._kubelet / "pods").mkdir(parents=True)
         Path("/disk").mkdir(exist_ok=True)  # where the mover has its volume
@@ -79,9 +66,9 @@ class _Bench:
         taken: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(rounds):
             for kind, work in kinds.items():
-                with _App(target / "journal") as app:
+                with _commits(target / "journal") as seconds:
                     work()
-                taken[kind] += app.taken
+                taken[kind] += seconds
         life.end()
         base = statistics.median(taken["no backup"])
         for kind, seconds in taken.items():
@@ -104,37 +91,28 @@ class _Bench:
         pod.end()
 
 
-class _App(threading.Thread):
-    """Commits again and again, and takes the time of each."""
+@contextmanager
+def _commits(journal: Path) -> Iterator[list[float]]:
+    """Commit again and again meanwhile; yields how long each has taken, all of them at the end."""
+    taken: list[float] = []
+    ended = threading.Event()
 
-    def __init__(self, journal: Path) -> None:
-        super().__init__()
-        self._journal = journal
-        self._ended = threading.Event()
-        self.taken: list[float] = []
-
-    def run(self) -> None:
+    def commit() -> None:
         record = os.urandom(_COMMIT)
-        file = os.open(self._journal, os.O_WRONLY | os.O_CREAT)
-        while not self._ended.wait(_PAUSE):
-            began = time.perf_counter()
-            os.pwrite(file, record, len(self.taken) * _COMMIT % _RING)
-            os.fdatasync(file)
-            self.taken.append(time.perf_counter() - began)
-        os.close(file)
+        with opened(journal, os.O_WRONLY | os.O_CREAT) as file:
+            while not ended.wait(_PAUSE):
+                began = time.perf_counter()
+                os.pwrite(file, record, len(taken) * _COMMIT % _RING)
+                os.fdatasync(file)
+                taken.append(time.perf_counter() - began)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self.join()
+    app = threading.Thread(target=commit)
+    app.start()
+    try:
+        yield taken
+    finally:
+        ended.set()
+        app.join()
 
 
 def _figures(seconds: list[float], base: float) -> str:

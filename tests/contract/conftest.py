@@ -11,7 +11,7 @@ import pytest
 from controller.pool import HostPool
 from csi.opening import open_pool
 from tests.contract.foreign import Foreign
-from tests.contract.host import Host, run
+from tests.contract.host import Host, xfs
 
 OVERCOMMIT = 100.0
 """Far above what any test needs; tests of the limit set their own."""
@@ -31,15 +31,8 @@ def copying(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def xfs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on XFS."""
-    image = tmp_path_factory.mktemp("xfs") / "xfs.img"
-    with image.open("xb") as file:
-        file.truncate(8 << 30)
-    folder = image.with_name("mounted")
-    folder.mkdir()
-    run("mkfs.xfs", "-q", image)
-    run("mount", "-o", "loop", image, folder)
-    yield folder
-    run("umount", folder)
+    with xfs(tmp_path_factory.mktemp("xfs") / "pool", 8 << 30) as folder:
+        yield folder
 
 
 @pytest.fixture

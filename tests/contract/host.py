@@ -14,6 +14,21 @@ CHECKS = {
 """What finds every fault of a filesystem and mends none."""
 
 
+@contextlib.contextmanager
+def xfs(place: Path, size: int) -> Iterator[Path]:
+    """A folder on XFS, which has reflinks; `place` is made, and holds its image."""
+    image, mounted = place / "xfs.img", place / "mounted"
+    mounted.mkdir(parents=True)
+    with image.open("xb") as file:
+        file.truncate(size)
+    run("mkfs.xfs", "-q", image)
+    run("mount", "-o", "loop", image, mounted)
+    try:
+        yield mounted
+    finally:
+        run("umount", mounted)
+
+
 class Host:
     """Formats and mounts devices; nothing stays mounted after the test."""
 
