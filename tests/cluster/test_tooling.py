@@ -25,7 +25,12 @@ spec:
   containers:
     - name: clock
       image: busybox:1.35
-      command: [sh, -c, 'date +%s >>/notes/starts; sync; cat /notes/starts; exec sleep 1000000']
+      command:
+        - sh
+        - -c
+        - date +%s >>/notes/starts; sync; cat /notes/starts; touch /ready; exec sleep 1000000
+      # A container that runs may not have come to its first word yet.
+      readinessProbe: {exec: {command: [test, -f, /ready]}, periodSeconds: 1}
       volumeMounts: [{name: notes, mountPath: /notes}]
 """
 
