@@ -6,7 +6,7 @@ from deploy import app_argument, app_options, console
 from deploy.given_environment import with_given
 from deploy.model import AppConfig
 from deploy.options import Options
-from deploy.parse import parse
+from deploy.parsing import parse
 
 
 def read(arguments: argparse.Namespace, namespace: str) -> tuple[AppConfig, Options]:

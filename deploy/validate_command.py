@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploy import app_argument, console
 from deploy.model import AppConfig
-from deploy.parse import parse
+from deploy.parsing import parse
 from deploy.problems import AppTomlError, Problem, shown_file
 
 _DESCRIPTION = """\

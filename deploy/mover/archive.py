@@ -6,8 +6,9 @@ Its members, in this order, are
     data.00000000, …    one zstd stream, cut in pieces of at most PIECE bytes
     SHA256SUMS          a line for each member before it
 
-and nothing else. As each byte of it follows from these, any other byte anywhere is noticed.
-Writing and reading need memory for one piece and for 32 bytes of each. Nothing here knows zstd.
+and nothing else. As each byte of it follows from these, any other byte anywhere is noticed, and two
+archives with the same SHA256SUMS are the same. Writing and reading need memory for one piece and
+for 32 bytes of each. Nothing here knows zstd.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -51,8 +52,8 @@ class Stored:
 
     bytes: int
     """Its length."""
-    sha256: str
-    """Of all of it, as sha256sum prints it."""
+    checksum: str
+    """The SHA-256 of SHA256SUMS, from which all of it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,47 +68,58 @@ def _ignore(_done: int, _total: int) -> None:
     """For those who do not want to know how far it is."""
 
 
+class Source(Protocol):
+    """What a stream of bytes comes out of: an unbuffered file."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Put what there is into a buffer; returns how many bytes, 0 at the end."""
+
+
 class Writer:
     """Writes an archive to a stream that need not be seekable."""
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         """Begin the archive; raises OSError, as all of this does, if `out` takes no more."""
         self._out = out
-        self._whole = hashlib.sha256()
         self._length = 0
         self._sums = _Sums()
-        self._piece = bytearray()
-        self._member(_FACTS, msgspec.json.encode({"format": VERSION, **about.facts()}) + b"\n")
+        # The piece that is not whole is always at the same place: new memory for each is slow.
+        self._piece = memoryview(bytearray(PIECE))
+        self._held = 0
+        self._digest = hashlib.sha256()
+        facts = msgspec.json.encode({"format": VERSION, **about.facts()}) + b"\n"
+        self._member(_FACTS, facts)
+        self._sums.add(hashlib.sha256(facts))
 
-    def write(self, data: bytes) -> None:
-        """Add to the zstd stream."""
-        self._piece += data
-        while len(self._piece) >= PIECE:
-            self._cut(PIECE)
+    def copy(self, source: Source) -> None:
+        """Add all that comes out of a source to the zstd stream."""
+        while got := source.readinto(self._piece[self._held :]):
+            self._digest.update(self._piece[self._held : self._held + got])
+            self._held += got
+            if self._held == PIECE:
+                self._cut()
 
     def finish(self) -> Stored:
         """End the archive. Until then, whatever has been written is taken for no backup."""
-        if self._piece:
-            self._cut(len(self._piece))
+        if self._held:
+            self._cut()
         self._member(_SUMS, self._sums.text())
         self._put(_END)
         self._out.flush()
-        return Stored(self._length, self._whole.hexdigest())
+        return Stored(self._length, self._sums.checksum())
 
-    def _cut(self, length: int) -> None:
-        self._member(_data_name(self._sums.pieces), bytes(memoryview(self._piece)[:length]))
-        del self._piece[:length]
+    def _cut(self) -> None:
+        self._member(_data_name(self._sums.pieces), self._piece[: self._held])
+        self._sums.add(self._digest)
+        self._held, self._digest = 0, hashlib.sha256()
 
-    def _member(self, name: str, content: bytes) -> None:
+    def _member(self, name: str, content: bytes | memoryview) -> None:
         self._put(_header(name, len(content)))
         self._put(content)
         self._put(_padding(len(content)))
-        if name != _SUMS:
-            self._sums.add(content)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         self._out.write(data)
-        self._whole.update(data)
         self._length += len(data)
 
 
@@ -117,7 +129,6 @@ class Reader:
     def __init__(self, stream: BinaryIO) -> None:
         """Read what the archive is about; raises DamagedArchive."""
         self._stream = stream
-        self._whole = hashlib.sha256()
         self._sums = _Sums()
         self.length = 0
         """Bytes read so far."""
@@ -145,7 +156,7 @@ class Reader:
 
     def stored(self) -> Stored:
         """What has been read; of the whole archive when `pieces` has ended."""
-        return Stored(self.length, self._whole.hexdigest())
+        return Stored(self.length, self._sums.checksum())
 
     def _finish(self, header: bytes, size: int) -> None:
         expected = self._sums.text()
@@ -163,13 +174,12 @@ class Reader:
         content = self._take(size)
         if self._take(len(_padding(size))).strip(b"\0"):
             raise DamagedArchive(f"{name} has changed since the backup was made: {_INSTEAD}")
-        self._sums.add(content)
+        self._sums.add(hashlib.sha256(content))
         return content
 
     def _take(self, length: int, *, at_start: bool = False) -> bytes:
         data = self._stream.read(length)
         self.length += len(data)
-        self._whole.update(data)
         if len(data) == length:
             return data
         if at_start:
@@ -203,12 +213,16 @@ class _Sums:
         """How many of them are of data."""
         return len(self._digests) // _DIGEST - 1
 
-    def add(self, content: bytes) -> None:
-        self._digests += hashlib.sha256(content).digest()
+    def add(self, member: "hashlib._Hash") -> None:
+        self._digests += member.digest()
 
     def text(self) -> bytes:
         """The list, as sha256sum writes it."""
         return "".join(self._lines()).encode()
+
+    def checksum(self) -> str:
+        """Their own, as sha256sum prints it."""
+        return hashlib.sha256(self.text()).hexdigest()
 
     def difference(self, written: bytes) -> str:
         """Tell what does not agree with a list that differs."""

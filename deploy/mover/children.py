@@ -1,10 +1,13 @@
 """Programs that run beside the mover, and what they say on standard error."""
 
+import fcntl
+import io
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from csi import programs
 
@@ -47,6 +50,10 @@ class Child:
             output=stdout,
             errors=subprocess.PIPE,
         )
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            # Not for those without privileges whose user has many; it is about speed only.
+            with suppress(PermissionError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, CHUNK)
         self._listener = threading.Thread(target=self._listen, name=f"{self._name} errors")
         self._listener.start()
 
@@ -74,10 +81,9 @@ class Child:
         return self._process.stdin
 
     @property
-    def output(self) -> IO[bytes]:
+    def output(self) -> io.FileIO:
         """The pipe from its standard output."""
-        assert self._process.stdout is not None
-        return self._process.stdout
+        return cast("io.FileIO", self._process.stdout)
 
     @property
     def said(self) -> str:

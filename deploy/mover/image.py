@@ -27,11 +27,11 @@ def size(device: Path) -> int:
         return os.lseek(fd, 0, os.SEEK_END)
 
 
-def read(device: Path) -> Iterator[bytes]:
-    """Yield all of a device; raises Unavailable."""
+@contextmanager
+def reading(device: Path) -> Iterator[int]:
+    """Open a device, and yield its descriptor; raises Unavailable."""
     with _device(device, os.O_RDONLY) as fd:
-        while data := os.read(fd, CHUNK):
-            yield data
+        yield fd
 
 
 def require_empty(device: Path) -> None:

@@ -51,7 +51,7 @@ def read_file(folder: Path, source: BinaryIO, lines: Lines, *, block: bool) -> d
     stored = reader.stored()
     return {
         "stored": stored.bytes,
-        "sha256": stored.sha256,
+        "checksum": stored.checksum,
         "files": target.files,
         "about": reader.about.facts(),
     }

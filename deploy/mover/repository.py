@@ -156,6 +156,18 @@ def _ensure(restic: Restic, lines: Lines) -> bool:
         if _exists(restic):
             return False
         restic.run("init")
+    if not _is_here(restic.repository):
+        _require_made_once(restic)
+    lines.note(f"a new repository was made at {restic.repository}")
+    return True
+
+
+def _is_here(repository: str) -> bool:
+    return repository.startswith("/")
+
+
+def _require_made_once(restic: Restic) -> None:
+    """Raise Busy if another mover has made the repository at the same moment."""
     try:
         _exists(restic)
     except DamagedRepository as error:
@@ -163,8 +175,6 @@ def _ensure(restic: Restic, lines: Lines) -> bool:
             f"the repository {restic.repository} was made by two backups at the same moment, and"
             " neither can use it: delete all that is in it, and start one of them"
         ) from error
-    lines.note(f"a new repository was made at {restic.repository}")
-    return True
 
 
 @contextmanager
@@ -173,7 +183,7 @@ def _alone(repository: str) -> Iterator[None]:
 
     With one that is not on this node, nobody can.
     """
-    if not repository.startswith("/"):
+    if not _is_here(repository):
         yield
         return
     Path(repository).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """`miren-mover write-file`: the archive of a disk to standard output."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from csi.errors import PoolFull, ProgramFailed, Unavailable
 from deploy.mover import image, tree
 from deploy.mover.about import About
 from deploy.mover.archive import Stored, Writer
-from deploy.mover.children import Child, chunks, write_all
+from deploy.mover.children import CHUNK, Child
 from deploy.mover.lines import Lines
 
 # Not all processors of the node: apps run on it.
@@ -18,10 +19,10 @@ _ZSTD = ("zstd", "-T2", "--quiet", "--stdout")
 
 
 class _Source:
-    """What is to be archived, as a stream of bytes, and how far it is."""
+    """What is to be archived, as a descriptor to read, and how far it is."""
 
-    def __init__(self, data: Iterable[bytes], total: int, tar: tree.Tar | None) -> None:
-        self._data = data
+    def __init__(self, fd: int, total: int, tar: tree.Tar | None) -> None:
+        self._fd = fd
         self._tar = tar
         self._total = total
         self.bytes = 0
@@ -33,13 +34,15 @@ class _Source:
     def feed(self, pipe: IO[bytes], lines: Lines) -> None:
         """Write it all to a pipe and close that; raises DiskError if it cannot be read."""
         with pipe:
-            for data in self._data:
-                try:
-                    write_all(pipe, data)
-                except BrokenPipeError:
-                    return  # What read it has ended, and says why.
-                self.bytes += len(data)
-                lines.progress(self.bytes, self._total, self.files)
+            try:
+                # The kernel moves it; nobody here has to see it.
+                while moved := os.splice(self._fd, pipe.fileno(), CHUNK):
+                    self.bytes += moved
+                    lines.progress(self.bytes, self._total, self.files)
+            except BrokenPipeError:
+                return  # What read it has ended, and says why.
+            except OSError as error:
+                raise Unavailable(f"the disk could not be read: {error.strerror}") from error
 
     def finish(self) -> None:
         """Raise DiskError unless all of it was read."""
@@ -61,8 +64,7 @@ def write_file(
         fed = feeder.submit(source.feed, zstd.input, lines)
         try:
             writer = Writer(out, about)
-            for data in chunks(zstd.output):
-                writer.write(data)
+            writer.copy(zstd.output)
             fed.result()
             source.finish()
             if status := zstd.wait():
@@ -83,17 +85,18 @@ def _facts(source: _Source, stored: Stored) -> dict[str, object]:
         "bytes": source.bytes,
         "stored": stored.bytes,
         "files": source.files,
-        "sha256": stored.sha256,
+        "checksum": stored.checksum,
     }
 
 
 @contextmanager
 def _device(folder: Path) -> Iterator[_Source]:
     device = image.path(folder)
-    yield _Source(image.read(device), image.size(device), None)
+    with image.reading(device) as fd:
+        yield _Source(fd, image.size(device), None)
 
 
 @contextmanager
 def _folder(folder: Path, lines: Lines) -> Iterator[_Source]:
     with tree.reading(folder, lines.note) as tar:
-        yield _Source(chunks(tar.child.output), tree.used(folder), tar)
+        yield _Source(tar.child.output.fileno(), tree.used(folder), tar)

@@ -81,7 +81,7 @@ def receive(remote: Remote, words: Sequence[str], path: Path, bar: ProgressBar) 
                 f"{human(file.tell())}): nothing is left of it; make room, or choose another place"
             ) from error
         facts = running.result()
-        if (facts["stored"], facts["sha256"]) != (stored.bytes, stored.sha256):
+        if (facts["stored"], facts["checksum"]) != (stored.bytes, stored.checksum):
             raise Unavailable(f"{path} is not what the mover has sent: nothing is left; try again")
         file.flush()
         os.fsync(file.fileno())

@@ -98,8 +98,8 @@ def _verify_file(path: Path) -> str:
     about = verified.about
     return (
         f'{path} is sound: disk "{about.disk}", {human(about.size)}, '
-        f"{about.filesystem or 'block'}, of {about.time or 'an unknown time'}; sha256 "
-        f"{verified.stored.sha256}\n"
+        f"{about.filesystem or 'block'}, of {about.time or 'an unknown time'}; its SHA256SUMS "
+        f"have the SHA-256 {verified.stored.checksum}\n"
     )
 
 

@@ -93,7 +93,7 @@ def test_sound_but_for_what_it_holds(failure: Callable[[bytes], str]) -> None:
     """Made by something else, with checksums that agree."""
     out = io.BytesIO()
     writer = Writer(out, About("pgdata", 1 << 20, "filesystem", "ext4"))
-    writer.write(b"this is no zstd stream")
+    writer.copy(io.BytesIO(b"this is no zstd stream"))
     writer.finish()
     assert "cannot be unpacked" in failure(out.getvalue())
 

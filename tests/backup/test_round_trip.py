@@ -51,10 +51,10 @@ def test_into_a_file_and_back(
     written = mover.write(tree, file, filesystem=filesystem)
     assert written.notes == ["folder/socket is a socket, which no backup keeps"]
     assert written.result["stored"] == file.stat().st_size
-    assert written.result["sha256"] == archive.verify(file).stored.sha256
+    assert written.result["checksum"] == archive.verify(file).stored.checksum
     assert archive.about(file).filesystem == filesystem
     read = mover.read(again, file)
-    assert read.result["sha256"] == written.result["sha256"]
+    assert read.result["checksum"] == written.result["checksum"]
     assert read.result["files"] == written.result["files"]
     assert_same(tree, again)
 

@@ -71,6 +71,11 @@ class Keeper:
         found = self.kubernetes.get(kind, "--selector", _MOVERS, namespace=NAMESPACE)["items"]
         return [str(one["metadata"]["name"]) for one in found]
 
+    def runs_a_mover(self) -> bool:
+        """Whether a mover has its volume and has begun."""
+        found = self.kubernetes.get("pod", "--selector", _MOVERS, namespace=NAMESPACE)["items"]
+        return any(one["status"].get("phase") == "Running" for one in found)
+
     def assert_nothing_is_left(self) -> None:
         """Neither objects, nor volumes, nor mounts."""
         left = {kind: self.movers(kind) for kind in ("job", "pod", "secret")}
@@ -367,6 +372,35 @@ def test_a_disk_is_replaced_only_when_nobody_has_it(
     apps.ready("app", within=90)
     assert apps.run("app", "cat /data/log") == "monday\n"
     apps.delete("pod", "app")
+    apps.delete("pvc", new)
+
+
+def test_a_disk_that_is_deleted_meanwhile_is_in_the_backup(
+    keeper: Keeper, apps: Apps, new: str, s3: S3Server, bucket: str
+) -> None:
+    keeper.does("create", new, "--size", "64Mi")
+    apps.apply(claim(new, volume=new), pod("app", {"/data": new}))
+    apps.ready("app", within=90)
+    apps.run("app", "echo monday >/data/log; sync")
+    apps.delete("pod", "app")
+    apps.delete("pvc", new)
+    wait_until(lambda: "detached" in keeper.does("status", new), "it is released", within=60)
+    s3.close()
+    command = keeper.begins("backup", new, "--to", bucket)
+    wait_until(keeper.runs_a_mover, "the copy is cut", within=90)
+
+    keeper.does("delete", new, "--yes")
+
+    s3.start()
+    output, errors = command.communicate(timeout=120)
+    assert command.returncode == 0, errors
+    assert output.startswith(f'disk "{new}" backed up to {bucket}')
+    assert "does not exist" in keeper.fails("status", new)
+    keeper.does("restore", bucket, "--as", new)
+    apps.apply(claim(new, volume=new), pod("reader", {"/data": new}))
+    apps.ready("reader", within=90)
+    assert apps.run("reader", "cat /data/log") == "monday\n"
+    apps.delete("pod", "reader")
     apps.delete("pvc", new)
 
 

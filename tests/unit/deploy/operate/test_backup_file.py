@@ -27,7 +27,7 @@ REMOTE = Remote(None, "miren-system", "mover-1")
 def archive() -> tuple[bytes, Stored]:
     whole = io.BytesIO()
     writer = Writer(whole, About("pgdata", 1 << 30, "filesystem", "ext4"))
-    writer.write(os.urandom(1 << 20))
+    writer.copy(io.BytesIO(os.urandom(1 << 20)))
     stored = writer.finish()
     return whole.getvalue(), stored
 
@@ -41,7 +41,8 @@ class Far:
         self.succeeds()
 
     def succeeds(self) -> None:
-        facts = {"bytes": 7, "stored": self.stored.bytes, "files": 1, "sha256": self.stored.sha256}
+        stored = {"stored": self.stored.bytes, "checksum": self.stored.checksum}
+        facts = {"bytes": 7, "files": 1, **stored}
         self.says(json.dumps({"result": facts}))
 
     def sends(self, data: bytes) -> None:
