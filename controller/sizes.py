@@ -6,10 +6,13 @@ All sizes are bytes.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from csi.disk import GIB
 from csi.errors import InvalidRequest, OutOfRange
-from csi.stubs import csi_pb2
+
+if TYPE_CHECKING:
+    from csi.stubs import csi_pb2
 
 DEFAULT_SIZE = GIB
 """What a disk gets when nobody says how big it should be."""
@@ -30,7 +33,7 @@ class SizeRange:
     limit: int = 0
 
     @classmethod
-    def of(cls, message: csi_pb2.CapacityRange) -> "SizeRange":
+    def of(cls, message: "csi_pb2.CapacityRange") -> "SizeRange":
         """Check a CapacityRange; raises InvalidRequest when no size can be in it."""
         if 0 < message.limit_bytes < message.required_bytes:
             raise InvalidRequest(

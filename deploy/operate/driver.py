@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from csi import DRIVER_NAME, calling
+from csi import DRIVER_NAME, call_words
 from csi.errors import DiskError, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi, Object
 
@@ -42,7 +42,7 @@ class Driver:
                 f"no controller of the driver is ready in namespace {self.namespace}: see "
                 f"kubectl get pods -n {self.namespace}"
             )
-        return self._call(pod, calling.SOCKET, method, request)
+        return self._call(pod, call_words.SOCKET, method, request)
 
     def expand_on_node(self, disk: str, volume: str, node: str, pod_uid: str) -> None:
         """Let the filesystem of a disk that a pod has mounted grow; raises as `control`."""
@@ -75,7 +75,7 @@ class Driver:
 
     def _call(self, pod: Object, endpoint: str, method: str, request: Object) -> Object:
         name = pod["metadata"]["name"]
-        words = ["miren-csi", calling.COMMAND, f"--endpoint={endpoint}", method]
+        words = ["miren-csi", call_words.COMMAND, f"--endpoint={endpoint}", method]
         command = [*words, json.dumps(request)]
         try:
             ran = self.api.run(self.namespace, name, _CONTAINER, command, within=_WITHIN)
