@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _heed_signals()
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     if not config.getoption(SECOND_CLUSTER):
@@ -53,6 +55,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(LvmPlugin())
     elif pool != "loop" and not pool.startswith("lvm:"):
         raise pytest.UsageError(f"--pool {pool}: neither loop nor lvm:VG/THINPOOL")
+
+
+def _heed_signals() -> None:
+    """Under nohup, or in the background of a script, what tests start would ignore some of them."""
+    for number, handler in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -240,7 +240,8 @@ def test_states_have_colours_on_a_terminal_that_shows_them(cluster: Cluster, nam
 
 
 def test_leases_tell_who_has_a_disk_and_who_waits(cluster: Cluster) -> None:
-    waits = Waiting("shop/db-1", NOW - timedelta(seconds=90), NOW, 300.0)
+    now = datetime.now(UTC)
+    waits = Waiting("shop/db-1", now - timedelta(seconds=90), now, 300.0)
     put(cluster.store(), replace(HELD, disk="pgdata", waiting=(waits,)))
     put(cluster.store(), Lease("cache", renew_time=NOW))
 
