@@ -34,15 +34,19 @@ class _Source:
     def feed(self, pipe: IO[bytes], lines: Lines) -> None:
         """Write it all to a pipe and close that; raises DiskError if it cannot be read."""
         with pipe:
-            try:
-                # The kernel moves it; nobody here has to see it.
-                while moved := os.splice(self._fd, pipe.fileno(), CHUNK):
-                    self.bytes += moved
-                    lines.progress(self.bytes, self._total, self.files)
-            except BrokenPipeError:
-                return  # What read it has ended, and says why.
-            except OSError as error:
-                raise Unavailable(f"the disk could not be read: {error.strerror}") from error
+            while moved := self._move(pipe.fileno()):
+                self.bytes += moved
+                lines.progress(self.bytes, self._total, self.files)
+
+    def _move(self, pipe: int) -> int:
+        """Move as much as there is; returns how many bytes, 0 at the end of either side."""
+        try:
+            # The kernel moves it; nobody here has to see it.
+            return os.splice(self._fd, pipe, CHUNK)
+        except BrokenPipeError:
+            return 0  # What read it has ended, and says why.
+        except OSError as error:
+            raise Unavailable(f"the disk could not be read: {error.strerror}") from error
 
     def finish(self) -> None:
         """Raise DiskError unless all of it was read."""

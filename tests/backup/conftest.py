@@ -1,6 +1,7 @@
 """Volumes, a mover and places for backups."""
 
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,12 @@ class Volumes:
         self._host.clear()
         for device in self._devices:
             subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def device_folder(folder: Path, device: Path) -> Path:
+    """What the pod of a raw device has at /disk."""
+    os.mknod(folder / "device", stat.S_IFBLK | 0o600, device.stat().st_rdev)
+    return folder
 
 
 @pytest.fixture

@@ -82,6 +82,10 @@ class Running:
         self._process.wait()
         return self.finish()
 
+    def status(self) -> int:
+        """Wait for its end where nobody can hear it; returns its exit status."""
+        return self._process.wait()
+
     def kill(self) -> None:
         """Do what happens to a container that is killed: all of its processes end at once."""
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -121,6 +125,7 @@ class Mover:
         *words: str,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.PIPE,
+        stderr: int | IO[bytes] = subprocess.PIPE,
     ) -> Running:
         path = f"{self._programs}:{os.environ['PATH']}"
         process = subprocess.Popen(
@@ -137,7 +142,7 @@ class Mover:
             ],
             stdin=stdin,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env={**os.environ, "MIREN_MOVER_PATIENCE": "2", **self._environ, "PATH": path},
             start_new_session=True,
         )

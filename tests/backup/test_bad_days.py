@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.backup.conftest import BUCKET, MIB, Volumes
+from deploy.mover import archive
+from deploy.mover.archive import DamagedArchive
+from tests.backup.conftest import BUCKET, MIB, Volumes, device_folder
 from tests.backup.mover import PASSWORD, Mover, said
 from tests.cluster.programs import go_program
 from tests.cluster.s3_server import KEY, S3Server
@@ -241,6 +243,25 @@ def test_a_receiver_that_goes(large: Path, mover: Mover) -> None:
     os.read(reading, 1000)
     os.close(reading)
     assert "has gone" in running.finish().failure
+
+
+def test_a_listener_that_goes(
+    volumes: Volumes, folder: Folder, mover: Mover, tmp_path: Path
+) -> None:
+    """What the mover cannot tell of is no backup, however far it has come."""
+    raw = device_folder(folder("raw"), volumes.device(64 * MIB))
+    reading, writing = os.pipe()
+    os.close(reading)
+    file = tmp_path / "file"
+
+    with file.open("wb") as stream:
+        words = ("write-file", "--block", said(mode="block", size=64 * MIB))
+        running = mover.start(raw, *words, stdout=stream, stderr=writing)
+    os.close(writing)
+
+    assert running.status() != 0
+    with pytest.raises(DamagedArchive, match="not whole"):
+        archive.verify(file)
 
 
 def test_words_that_make_no_sense(tree: Path, mover: Mover) -> None:

@@ -1,9 +1,7 @@
 """What is on a disk comes back from a backup, byte for byte and attribute for attribute."""
 
 import io
-import os
 import random
-import stat
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.mover import archive
-from tests.backup.conftest import MIB, Volumes
+from tests.backup.conftest import MIB, Volumes, device_folder
 from tests.backup.files import allocated, grow, look
 from tests.backup.mover import Mover
 from tests.contract import raw
@@ -117,12 +115,6 @@ def owners_by_name(file: Path) -> set[str]:
     inner = subprocess.run(["sh", "-c", command, file], check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
         return {name for member in tar for name in (member.uname, member.gname) if name}
-
-
-def device_folder(folder: Path, device: Path) -> Path:
-    """What the pod of a raw device has at /disk."""
-    os.mknod(folder / "device", stat.S_IFBLK | 0o600, device.stat().st_rdev)
-    return folder
 
 
 @pytest.fixture
