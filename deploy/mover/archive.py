@@ -89,7 +89,7 @@ class Writer:
         self._digest = hashlib.sha256()
         facts = msgspec.json.encode({"format": VERSION, **about.facts()}) + b"\n"
         self._member(_FACTS, facts)
-        self._sums.add(hashlib.sha256(facts))
+        self._sums.add(hashlib.sha256(facts).digest())
 
     def copy(self, source: Source) -> None:
         """Add all that comes out of a source to the zstd stream."""
@@ -110,7 +110,7 @@ class Writer:
 
     def _cut(self) -> None:
         self._member(_data_name(self._sums.pieces), self._piece[: self._held])
-        self._sums.add(self._digest)
+        self._sums.add(self._digest.digest())
         self._held, self._digest = 0, hashlib.sha256()
 
     def _member(self, name: str, content: bytes | memoryview) -> None:
@@ -174,7 +174,7 @@ class Reader:
         content = self._take(size)
         if self._take(len(_padding(size))).strip(b"\0"):
             raise DamagedArchive(f"{name} has changed since the backup was made: {_INSTEAD}")
-        self._sums.add(hashlib.sha256(content))
+        self._sums.add(hashlib.sha256(content).digest())
         return content
 
     def _take(self, length: int, *, at_start: bool = False) -> bytes:
@@ -213,8 +213,8 @@ class _Sums:
         """How many of them are of data."""
         return len(self._digests) // _DIGEST - 1
 
-    def add(self, member: "hashlib._Hash") -> None:
-        self._digests += member.digest()
+    def add(self, digest: bytes) -> None:
+        self._digests += digest
 
     def text(self) -> bytes:
         """The list, as sha256sum writes it."""

@@ -19,7 +19,6 @@ from deploy.mover.children import CHUNK, Child
 _BOTH = ("--xattrs", "--xattrs-include=*", "--numeric-owner", "--quoting-style=escape", "--verbose")
 _WRITE = (
     *("--create", "--file=-", "--format=posix", "--sparse", "--warning=no-timestamp"),
-    "--blocking-factor=128",  # written 64 KiB at a time
     # Times of reading and of the copying, and tar's own process id, would differ each time.
     "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
 )
