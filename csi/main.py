@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == [call_words.COMMAND]:
-        # What turns JSON into messages is a third of what a driver would have to load.
+        # What turns JSON into messages is a quarter of what a driver would have to load.
         from csi import calling
 
         return calling.main(words[1:])
