@@ -5,7 +5,9 @@ while the tests outside run; a twin waits for its reports and hands them on as i
 selection, output and summary are pytest's as always.
 """
 
+import compileall
 import itertools
+import re
 import shutil
 from collections.abc import Generator
 from pathlib import Path
@@ -14,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests.lvm.suite import SuiteRun
-from tests.lvm.vm import usable_cpus
+from tests.lvm.vm import ROOT, usable_cpus
 
 SUITES = ("life", "contract", "conformance")
+_NOT_OURS = re.compile(re.escape(f"{ROOT}/."))
 _TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -81,6 +84,8 @@ class LvmPlugin:
                 "the tests on real LVM need User-Mode Linux (apt-get install user-mode-linux);"
                 " --pool loop does without them"
             )
+        # A VM cannot write what it would have to compile for each of its Pythons.
+        compileall.compile_dir(ROOT, rx=_NOT_OURS, quiet=1)
         cpus = itertools.cycle(reversed(usable_cpus()))  # the first is for tests that boot VMs
         for suite, cpu in zip(SUITES, cpus, strict=False):
             tests = [twin.test.nodeid for twin in twins if _suite(twin) == suite]

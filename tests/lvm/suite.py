@@ -1,8 +1,6 @@
 """Runs tests on real LVM: one pytest inside one VM."""
 
-import compileall
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,14 +12,13 @@ import pytest
 
 from tests.elsewhere import results
 from tests.elsewhere.run import Run
-from tests.lvm.vm import ROOT, Vm, make_image
+from tests.lvm.vm import Vm, make_image
 
 _POOL = "lvm:miren/pool"
 # Seconds: a test that hangs is ended by the pytest in the VM, which shows where; and when nothing
 # comes out of the VM for longer, the VM is.
 _LONGEST_TEST = 600
 _SILENCE = _LONGEST_TEST + 60
-_NOT_OURS = re.compile(re.escape(f"{ROOT}/."))
 
 
 class SuiteRun(Run):
@@ -36,8 +33,6 @@ class SuiteRun(Run):
         share = self._folder / "share"
         share.mkdir()
         (share / "tests").write_text("".join(f"{test}\n" for test in tests))
-        # The VM cannot write what it would have to compile for each of its Pythons.
-        compileall.compile_dir(ROOT, rx=_NOT_OURS, quiet=1)
         super().__init__(config, share / "results.jsonl", silence=_SILENCE)
         self._vm = Vm(self._folder, _command(), disks=self._images, cpu=cpu)
 
