@@ -32,7 +32,8 @@ class Cluster:
         self.folder = folder
         self._cpus = cpus
         self.nodes: list[Node] = []
-        self._archives: list[Path] = []
+        self._from_start: list[Path] = []
+        self._loaded: list[Path] = []
         self.network = Network()
         try:
             self._pki = Pki(folder / "pki")
@@ -45,8 +46,8 @@ class Cluster:
 
     def up(self, nodes: int = 1, archives: Sequence[Path] = ()) -> Self:
         """Start the control plane and nodes that have these images beside the usual ones."""
-        self._archives = list(archives)
         try:
+            self._from_start = [*images.usual(), *archives]
             started = [self._boot_new() for _ in range(nodes)]  # they boot meanwhile
             self.control_plane.start()
             for node in started:
@@ -138,7 +139,7 @@ class Cluster:
 
     def load(self, archive: Path) -> None:
         """Bring one more image to all nodes, and to those to come."""
-        self._archives.append(archive)
+        self._loaded.append(archive)
         for node in self.nodes:
             node.load(archive)
 
@@ -159,9 +160,9 @@ class Cluster:
         kubeconfig = self._pki.kubeconfig(user, groups)
         folder = self.folder / f"node-{number}"
         cpu = self._cpus[(number - 1) % len(self._cpus)]
-        node = Node(folder, number, self.network, kubeconfig, images.usual(), cpu=cpu)
+        node = Node(folder, number, self.network, kubeconfig, self._from_start, cpu=cpu)
         self.nodes.append(node)
-        node.boot(self._archives)
+        node.boot(self._loaded)
         return node
 
     def _settle(self, node: Node) -> None:

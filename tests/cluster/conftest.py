@@ -37,8 +37,10 @@ def kubernetes(
     cpus = usable_cpus()
     if not request.config.getoption(SECOND_CLUSTER):
         cpus.reverse()
+    wants_driver = any(_wants(item, "driver_image") for item in request.session.items)
+    archives = [images.driver()] if wants_driver else []
     with Cluster(tmp_path_factory.mktemp("kubernetes"), cpus) as cluster:
-        yield cluster.up()
+        yield cluster.up(archives=archives)
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +63,8 @@ def second_node(kubernetes: Cluster, _one_more_node: Node) -> Iterator[Node]:
 
 
 @pytest.fixture(scope="session")
-def driver_image(kubernetes: Cluster) -> str:
+def driver_image(kubernetes: Cluster) -> str:  # noqa: ARG001 - which brings it
     """The name of the driver's image, which all nodes have, built from the Dockerfile."""
-    kubernetes.load(images.driver())
     return images.DRIVER
 
 

@@ -136,7 +136,7 @@ def postgresql() -> Path:
 
 
 def usual() -> list[Path]:
-    """The archives of all images but the driver's: what every node has."""
+    """The archives of what every node has from the start."""
     return [pause(), busybox(), *(sidecar(name) for name in SIDECARS)]
 
 

@@ -32,7 +32,13 @@ class Node:
         *,
         cpu: int,
     ) -> None:
-        """Args: folder: a new one, for all that is the node's; number: from 1, its own."""
+        """Make it, switched off.
+
+        Args:
+            folder: a new one, for all that is the node's.
+            number: from 1, its own.
+            images: archives of those that it has from the start.
+        """
         self.name = f"node-{number}"
         self.address = node_address(number)
         self._folder = folder

@@ -5,13 +5,14 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lvm.vm import ROOT, make_image, run
+from tests.lvm.vm import ROOT, make_image
 
 _SIZE = 12 << 30
+_KEPT = 2
+_ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 _RECIPE = [Path(__file__).with_name(name) for name in ("node-fill", "node-containers")]
 
 
@@ -29,9 +30,10 @@ class NodeDisks:
         with (self._cache / "node.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not full.exists():
-                for old in self._cache.glob("node-*.img"):
-                    old.unlink()
                 _fill(full, archives)
+            full.touch()
+            for old in sorted(self._cache.glob("node-*.img"), key=_age)[_KEPT:]:
+                old.unlink()
             # Holes stay holes; with reflinks, where there are any, it costs nothing at all.
             copy = ("cp", "--reflink=auto", "--sparse=auto")
             subprocess.run([*copy, full, path], check=True)
@@ -49,17 +51,25 @@ def link_or_copy(archives: Sequence[Path], folder: Path) -> None:
             shutil.copy(archive, place)
 
 
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime
+
+
 def _fill(path: Path, archives: Sequence[Path]) -> None:
     print(f"making a node's disk with {len(archives)} images", file=sys.stderr)
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     make_image(new, _SIZE)
-    with tempfile.TemporaryDirectory(prefix="miren-csi-node-") as folder:
-        images = Path(folder) / "share" / "images"
-        images.mkdir(parents=True)
-        link_or_copy(archives, images)
-        script = ROOT / "tests" / "cluster" / "node-fill"
-        outcome = run(Path(folder), f"{script} /dev/ubda", disks=[new], timeout=300)
-        if outcome.status != 0:
-            raise AssertionError(f"a node's disk was not filled:\n{outcome.console}")
+    command: list[str | Path] = [*_ALONE, ROOT / "tests" / "cluster" / "node-fill", new, *archives]
+    filled = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if filled.returncode != 0:
+        raise AssertionError(f"a node's disk was not filled:\n{filled.stdout}")
     new.rename(path)

@@ -175,10 +175,11 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     broken.write_text("no image")
     folder = tmp_path / "failing"
     cluster = Cluster(folder, usable_cpus())
+    cluster.load(broken)
     assert _processes_of(folder, cluster)
 
     with pytest.raises(VmError, match="node-1 has stopped"):
-        cluster.up(archives=[broken])
+        cluster.up()
 
     assert _processes_of(folder, cluster) == []
     assert list(folder.rglob("*.img")) == []
