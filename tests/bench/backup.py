@@ -1,4 +1,4 @@
-"""Backups of a folder by the mover, beside `tar | zstd` and plain restic of the same data.
+"""Backups by the mover, beside `tar | zstd`, with one thread and with many, and plain restic.
 
 `python -m tests.bench.backup`; measures, asserts nothing. Medians of runs in turns.
 """
@@ -28,6 +28,7 @@ def measure(rounds: int, mib: int) -> None:
         Path("/disk").mkdir(exist_ok=True)  # where the mover has its volume
         for where, ours, theirs in (
             ("a file, beside tar | zstd", bench.file, bench.tar),
+            ("a file, beside tar | zstd -T0", bench.file, bench.tar_in_threads),
             ("a repository, beside restic", bench.repository, bench.restic),
         ):
             print(f"  into {where}: {_compared(rounds, mib, ours, theirs)}", flush=True)
@@ -54,11 +55,15 @@ class _Bench:
         self._mover.write(self._data, self._folder / "backup").result  # noqa: B018 - it has to work
 
     def tar(self) -> None:
-        target = shlex.quote(str(self._folder / "backup"))
+        self._tar("zstd")
+
+    def tar_in_threads(self) -> None:
+        self._tar("zstd -T0")
+
+    def _tar(self, zstd: str) -> None:
+        data, target = (shlex.quote(str(self._folder / name)) for name in ("data", "backup"))
         words = "--create --xattrs --acls --sparse --numeric-owner"
-        self._sh(
-            f"tar {words} --directory {shlex.quote(str(self._data))} . | zstd -T0 -q > {target}"
-        )
+        self._sh(f"tar {words} --directory {data} . | {zstd} -q > {target}")
 
     def repository(self) -> None:
         with _Emptied(self._folder / "repository") as place:
