@@ -48,11 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _heed_signals()
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    lvm = LvmPlugin()
     if not config.getoption(SECOND_CLUSTER):
-        config.pluginmanager.register(SecondClusterPlugin())
+        config.pluginmanager.register(SecondClusterPlugin(lvm.is_at_work))
     pool = config.getoption("--pool")
     if pool is None:
-        config.pluginmanager.register(LvmPlugin())
+        config.pluginmanager.register(lvm)
     elif pool != "loop" and not pool.startswith("lvm:"):
         raise pytest.UsageError(f"--pool {pool}: neither loop nor lvm:VG/THINPOOL")
 

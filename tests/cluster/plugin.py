@@ -1,9 +1,12 @@
 """Runs the tests marked `second` on a second cluster, beside the others on the first.
 
 A cluster mostly waits, for kubelet's next look and the like, so two of them take hardly longer
-than one. The second's tests are run by another pytest, which starts with the first's; they remain
-items of this one, which hands their reports on as its own.
+than one. The second's tests are run by another pytest, which starts as soon as no VM with real LVM
+is at work, at the latest with the first's; they remain items of this one, which hands their reports
+on as its own.
 """
+
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +16,9 @@ from tests.cluster.beside import RunBeside
 class SecondClusterPlugin:
     """Takes the marked tests over when there are others that want a cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, must_wait: Callable[[], bool]) -> None:
+        """Args: must_wait: whether others need the processors before the first cluster starts."""
+        self._must_wait = must_wait
         self._there: set[pytest.Item] = set()
         self._run: RunBeside | None = None
 
@@ -28,7 +33,7 @@ class SecondClusterPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        if self._there and self._run is None and item.get_closest_marker("alone"):
+        if self._there and self._run is None and self._may_start(item):
             tests = [one.nodeid for one in item.session.items if one in self._there]
             self._run = RunBeside(item.config, tests)
         if item not in self._there:
@@ -36,6 +41,9 @@ class SecondClusterPlugin:
         assert self._run is not None
         self._run.hand_on(item, item.nodeid)
         return True
+
+    def _may_start(self, item: pytest.Item) -> bool:
+        return item.get_closest_marker("alone") is not None or not self._must_wait()
 
     def pytest_unconfigure(self) -> None:
         if self._run is not None:

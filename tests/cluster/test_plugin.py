@@ -21,6 +21,9 @@ def test_here(kubernetes, record_property):
 _SECOND = f"""{_FIRST}
 pytestmark = pytest.mark.second
 
+def test_begins(kubernetes, pytestconfig):
+    (pytestconfig.rootpath / "second-began").touch()
+
 def test_that_fails(kubernetes):
     print("seen inside")
     assert not kubernetes, "told why"
@@ -39,11 +42,28 @@ def test_after_the_end(kubernetes):
     pass
 """
 
+# Runs before all that want a cluster.
+_MEANWHILE = """
+import time
+from pathlib import Path
+
+def test_is_not_waited_for(pytestconfig):
+    began = pytestconfig.rootpath / "second-began"
+    deadline = time.monotonic() + 60
+    while not began.exists():
+        assert time.monotonic() < deadline, "the second cluster waits for the first"
+        time.sleep(0.05)
+"""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Probe:
     """A project with the probe as its only tests."""
-    tests = {"cluster/test_first.py": _FIRST, "cluster/test_second.py": _SECOND}
+    tests = {
+        "cluster/test_first.py": _FIRST,
+        "cluster/test_second.py": _SECOND,
+        "elsewhere/test_meanwhile.py": _MEANWHILE,
+    }
     return Probe(tmp_path_factory.mktemp("project"), tests)
 
 
@@ -80,8 +100,13 @@ def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -
     assert outcomes(session, f"tests/cluster/{test}") == [outcome]
 
 
+def test_it_starts_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> None:
+    test = "tests/elsewhere/test_meanwhile.py::test_is_not_waited_for"
+    assert outcomes(session, test) == ["PASSED"]
+
+
 def test_the_summary_counts_all(session: list[str]) -> None:
-    assert "3 failed, 3 passed, 1 skipped" in session[-1]
+    assert "3 failed, 5 passed, 1 skipped" in session[-1]
 
 
 def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:

@@ -99,6 +99,10 @@ class LvmPlugin:
         self._runs[_suite(item)].hand_on(item, item.test.nodeid)
         return True
 
+    def is_at_work(self) -> bool:
+        """Whether a VM runs tests."""
+        return any(not run.ended(within=0) for run in self._runs.values())
+
     def pytest_unconfigure(self) -> None:
         for run in self._runs.values():
             run.close()
