@@ -13,6 +13,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
+from kubernetes.stream.ws_client import ERROR_CHANNEL
 from websocket import WebSocketException
 
 from csi import DEFAULT_NAMESPACE
@@ -48,6 +49,23 @@ class Ran:
     status: int
     output: str
     errors: str
+
+
+def _exit_status(said: str, program: str, pod: str) -> int:
+    """Read what is said at a command's end: a Status (k8s.io/client-go/tools/remotecommand/v4.go).
+
+    Raises Unavailable if it did not come to its end, or was never begun.
+    """
+    try:
+        status: Object = json.loads(said)
+    except ValueError:
+        raise Unavailable(f"the connection to {program} in pod {pod} was lost") from None
+    if status.get("status") == "Success":
+        return 0
+    for cause in (status.get("details") or {}).get("causes") or []:
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise Unavailable(f"{program} does not run in pod {pod}: {status.get('message')}")
 
 
 class KubernetesApi:
@@ -224,7 +242,8 @@ class KubernetesApi:
             session.run_forever(timeout=within)
             if session.is_open():
                 raise Unavailable(f"{command[0]} in pod {pod} has not ended after {within:g} s")
-            return Ran(session.returncode, session.read_stdout(), session.read_stderr())
+            status = _exit_status(session.read_channel(ERROR_CHANNEL), command[0], pod)
+            return Ran(status, session.read_stdout(), session.read_stderr())
         except (WebSocketException, OSError) as error:
             raise self._away(str(error)) from error
         finally:
