@@ -16,13 +16,14 @@ import io
 import itertools
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import msgspec
 
-from csi.errors import InvalidRequest, NotFound, Refused
+from csi.errors import InvalidRequest, NotFound, Refused, Unavailable
 from deploy.mover import about as about_disk
 from deploy.mover.about import About
 
@@ -241,7 +242,7 @@ class _Sums:
 def about(path: Path) -> About:
     """Return what a file is a backup of, looking at its beginning only.
 
-    Raises NotFound or DamagedArchive.
+    Raises NotFound, Unavailable or DamagedArchive.
     """
     with _open(path) as stream:
         return Reader(stream).about
@@ -250,7 +251,7 @@ def about(path: Path) -> About:
 def verify(path: Path, progress: Callable[[int, int], None] = _ignore) -> Verified:
     """Look at every byte of a file, and tell `progress` how many that were, of how many.
 
-    Raises NotFound or DamagedArchive.
+    Raises NotFound, Unavailable or DamagedArchive.
     """
     with _open(path) as stream:
         total = stream.seek(0, io.SEEK_END)
@@ -266,11 +267,17 @@ def verify(path: Path, progress: Callable[[int, int], None] = _ignore) -> Verifi
         return Verified(reader.about, reader.stored())
 
 
-def _open(path: Path) -> BinaryIO:
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
     try:
-        return path.open("rb")
+        stream = path.open("rb")
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from error
+    with stream:
+        try:
+            yield stream
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be read to its end: {error.strerror}") from error
 
 
 def _data_name(number: int) -> str:

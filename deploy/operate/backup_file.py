@@ -65,7 +65,7 @@ def require_new(path: Path, *, force: bool) -> None:
 def receive(remote: Remote, words: Sequence[str], path: Path, bar: ProgressBar) -> Facts:
     """Have the mover write its archive into a file, which is there when all of it is.
 
-    Raises MoverFailed, PoolFull, Unavailable; nothing is left of the file then.
+    Raises MoverFailed, PoolFull, Refused, Unavailable; nothing is left of the file then.
     """
     with _partial(path) as file, _Running(remote, words, bar, subprocess.DEVNULL) as running:
         try:
@@ -73,18 +73,9 @@ def receive(remote: Remote, words: Sequence[str], path: Path, bar: ProgressBar) 
         except DamagedArchive:
             running.check()
             raise Unavailable(_lost(running, file.tell(), f"nothing is left of {path}")) from None
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise PoolFull(
-                f"there is no room for {path} in {path.absolute().parent} ({error.strerror} after "
-                f"{human(file.tell())}): nothing is left of it; make room, or choose another place"
-            ) from error
         facts = running.result()
         if (facts["stored"], facts["checksum"]) != (stored.bytes, stored.checksum):
             raise Unavailable(f"{path} is not what the mover has sent: nothing is left; try again")
-        file.flush()
-        os.fsync(file.fileno())
     return facts
 
 
@@ -115,15 +106,34 @@ def _partial(path: Path) -> Iterator[BinaryIO]:
         try:
             file.truncate()
             yield file
+            file.flush()
+            os.fsync(fd)
             partial.replace(path)
-        except BaseException:
+        except BaseException as error:
             # What is still buffered has no room either.
             with suppress(OSError):
                 partial.unlink()
             with suppress(OSError):
                 file.close()
+            if isinstance(error, OSError):
+                raise _unwritten(path, error) from error
             raise
-    _sync_folder(path.absolute().parent)
+    # Not all filesystems can; what is there is whole all the same.
+    with suppress(OSError):
+        _sync_folder(path.absolute().parent)
+
+
+def _unwritten(path: Path, error: OSError) -> PoolFull | Refused:
+    where = f"{path} in {path.absolute().parent}"
+    if error.errno in _FULL:
+        return PoolFull(
+            f"there is no room for {where} ({error.strerror}): nothing is left of it; make room, or"
+            " choose another place"
+        )
+    return Refused(
+        f"{where} cannot be written to its end ({error.strerror}): nothing is left of it; choose"
+        " another place"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

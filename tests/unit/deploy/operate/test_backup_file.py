@@ -4,6 +4,7 @@ kubectl is a script here: what a lost connection, or a mover that fails, looks l
 from a real one on demand.
 """
 
+import errno
 import fcntl
 import io
 import json
@@ -164,20 +165,35 @@ def test_what_the_mover_says_comes_before_what_kubectl_does(far: Far, target: Pa
     assert [*target.parent.iterdir()] == []
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
+# The last byte comes out of a buffer when all has been written.
+@pytest.fixture(params=[700_000, 1])
+def little_room(request: pytest.FixtureRequest, far: Far) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(far.data) - request.param, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_without_room_nothing_is_left(
+@pytest.mark.usefixtures("little_room")
+def test_without_room_nothing_is_left(target: Path) -> None:
+    with pytest.raises(PoolFull, match="no room"):
+        fetch(target)
+
+    assert [*target.parent.iterdir()] == []
+
+
+def test_a_disk_that_fails_is_told_and_nothing_is_left(
     far: Far,  # noqa: ARG001
     target: Path,
-    little_room: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(PoolFull, match="no room"):
+    """A fake: no disk here fails on demand as late as that."""
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(Refused, match=r"cannot be written to its end \(Input/output error\)"):
         fetch(target)
 
     assert [*target.parent.iterdir()] == []
