@@ -21,8 +21,11 @@ _MAKES = {"backup", "init"}
 """The kinds that make a repository which does not exist."""
 _VOLUME = "disk"
 _PROGRAM = "miren-mover"
-_KEPT = 300
-"""Seconds for which a Job that nobody has deleted stays when it has ended."""
+_KEPT = 900
+"""Seconds for which a Job that nobody has deleted stays when it has ended.
+
+Its command may be busy with a hook meanwhile, and learns only then how it went.
+"""
 _GRACE = 10
 
 # SYS_ADMIN: without it nobody sees trusted.* attributes, or can set them (xattr(7)).

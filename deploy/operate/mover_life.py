@@ -14,7 +14,7 @@ from csi.kubernetes_api import Conflict, Object
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover import Mover
-from deploy.operate.mover_job import TOKEN_KEY, Image, MoverJob
+from deploy.operate.mover_job import KIND_KEY, TOKEN_KEY, Image, MoverJob
 from deploy.operate.progress_bar import ProgressBar
 from deploy.operate.tables import age
 
@@ -47,6 +47,8 @@ def started(
     if given:
         wanted = replace(wanted, secret=job.name, suspended=True)
     made: Object | None = None
+    if given:
+        _forget_abandoned(cluster)
     try:
         made = _create(cluster, wanted)
         if given:
@@ -102,7 +104,7 @@ def _made_after_all(cluster: DiskCluster, job: MoverJob) -> Object | None:
 
 
 def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
-    """Remove what is left of a Job of that name; raises Busy when it works."""
+    """Remove what is left of a Job of that name; raises Busy when it works, or does not go."""
     try:
         found = cluster.api.get(f"{_jobs(cluster)}/{job.name}")
     except NotFound:
@@ -114,7 +116,12 @@ def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
             f"{what} is under way since {age(since)} ago, by Job {cluster.namespace}/{job.name}; "
             f"if nobody waits for it any more: kubectl delete job -n {cluster.namespace} {job.name}"
         )
-    _end(cluster, found, within=_GONE_WITHIN)
+    if not _end(cluster, found, within=_GONE_WITHIN):
+        raise Busy(
+            f"Job {cluster.namespace}/{job.name}, of an earlier {job.kind}, is deleted and does not"
+            " go; its node may be away, or its pod's volume in use: kubectl get pod -n"
+            f" {cluster.namespace} -l batch.kubernetes.io/job-name={job.name} -o wide"
+        )
 
 
 def _is_over(job: Object) -> bool:
@@ -124,6 +131,14 @@ def _is_over(job: Object) -> bool:
     made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
     is_old = (datetime.now(made.tzinfo) - made).total_seconds() > _STALE
     return bool(job["spec"].get("suspend")) and is_old
+
+
+def _forget_abandoned(cluster: DiskCluster) -> None:
+    """Remove Jobs that were never let loose, with the Secrets of the commands that are gone."""
+    with suppress(DiskError, Conflict):  # it is not what was asked for
+        for found in cluster.api.list(_jobs(cluster), {"labelSelector": KIND_KEY}):
+            if found["spec"].get("suspend") and _is_over(found):
+                _end(cluster, found, within=0.0)
 
 
 def _let_loose(cluster: DiskCluster, job: Object, given: Mapping[str, str]) -> None:
@@ -151,8 +166,11 @@ def _let_loose(cluster: DiskCluster, job: Object, given: Mapping[str, str]) -> N
     cluster.api.patch(f"{_jobs(cluster)}/{metadata['name']}", {"spec": {"suspend": False}})
 
 
-def _end(cluster: DiskCluster, job: Object, *, within: float) -> None:
-    """Delete a Job with its pod, and wait so many seconds until they and the volume are gone."""
+def _end(cluster: DiskCluster, job: Object, *, within: float) -> bool:
+    """Delete a Job with its pod, and wait so many seconds until they and the volume are gone.
+
+    Returns whether they are.
+    """
     name, uid = job["metadata"]["name"], job["metadata"]["uid"]
     path = f"{_jobs(cluster)}/{name}"
 
@@ -164,20 +182,24 @@ def _end(cluster: DiskCluster, job: Object, *, within: float) -> None:
 
     try:
         cluster.api.delete(path, propagation="Foreground", uid=uid)
-        _wait(is_gone, within)
+        return _wait(is_gone, within)
     except (NotFound, Conflict):
-        return  # what has its name now is another command's
+        return True  # what has its name now is another command's
     except DiskError as error:
         console.say(
             f"warning: {error}. Its Job may be left: kubectl delete job -n {cluster.namespace} "
             f"{name}"
         )
+        return False
 
 
-def _wait(condition: Callable[[], bool], within: float) -> None:
+def _wait(condition: Callable[[], bool], within: float) -> bool:
     deadline = time.monotonic() + within
-    while time.monotonic() < deadline and not condition():
+    while time.monotonic() < deadline:
+        if condition():
+            return True
         time.sleep(_EVERY)
+    return False
 
 
 def _own_pod() -> Object | None:

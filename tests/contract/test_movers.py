@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from csi.errors import Busy, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
-from deploy.operate import mover_life, overview, subject
+from deploy.operate import last_backup, mover_life, overview, subject
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
 from deploy.operate.figures import Figures
 from deploy.operate.last_backup import KEY, LastBackup
@@ -30,9 +31,12 @@ class Stop(Exception):
 
 
 @contextmanager
-def begun(disks: DiskCluster, secrets: Mapping[str, str] | None = None) -> Iterator[Mover]:
+def begun(
+    disks: DiskCluster, secrets: Mapping[str, str] | None = None, **facts: Any
+) -> Iterator[Mover]:
     """Have a mover's Job, as long as the `with` lasts."""
-    with suppress(Stop), mover_life.started(disks, job(), secrets or {}, ProgressBar()) as one:
+    wanted = job(**facts)
+    with suppress(Stop), mover_life.started(disks, wanted, secrets or {}, ProgressBar()) as one:
         yield one
         raise Stop
 
@@ -126,6 +130,37 @@ def test_a_second_one_hears_since_when_the_first_works_and_what_it_is(disks: Dis
         assert words in str(refusal.value)
 
 
+def test_one_that_is_deleted_and_does_not_go_is_told_with_where_to_look(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No controller is here that would let it go, as none does while its node is away."""
+    monkeypatch.setattr(mover_life, "_GONE_WITHIN", 0.2)
+    with begun(disks):
+        pass
+
+    with pytest.raises(Busy, match="is deleted and does not go") as refusal, begun(disks):
+        raise AssertionError("two at once")
+
+    assert f"-l batch.kubernetes.io/job-name={job().name}" in str(refusal.value)
+
+
+def test_the_next_command_removes_what_a_killed_one_has_left(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its Job and what lets that loose: nothing else would ever remove it."""
+    path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs"
+    left, alive = job(name="list-1", kind="list", suspended=True), job(name="list-2", kind="list")
+    for one in (left, alive):
+        disks.api.create(path, one.manifest())
+    with begun(disks, SECRETS, name="list-3"):
+        assert "deletionTimestamp" not in disks.api.get(f"{path}/list-1")["metadata"]
+    monkeypatch.setattr(mover_life, "_STALE", -1.0)
+
+    with begun(disks, SECRETS), suppress(NotFound):
+        assert disks.api.get(f"{path}/list-1")["metadata"]["deletionTimestamp"]
+    assert "deletionTimestamp" not in disks.api.get(f"{path}/list-2")["metadata"]
+
+
 def test_a_mover_that_no_node_takes_is_given_up_in_time(disks: DiskCluster) -> None:
     with (
         pytest.raises(Unavailable, match=r"has not started after 0\.2 s"),
@@ -161,7 +196,9 @@ def test_a_backup_is_noted_with_its_disk(disks: DiskCluster) -> None:
         assert disk.nodes == COORDINATOR.selector()
         last = LastBackup("2026-01-01T00:00:00Z", "s3:https://s3.example/b", "1a2b3c4d", 4096)
 
-        disks.api.patch(f"{VOLUMES}/{disk.volume}", last.patch())
+        last_backup.note(disks.api, disk.volume, last)
+        of_a_snapshot = replace(last, time="2025-12-31T23:59:59Z", backup="0a2b3c4d")
+        last_backup.note(disks.api, disk.volume, of_a_snapshot)
 
         (facts,) = (one for one in overview.of_all(disks, Figures()) if one.name == "Noted!")
         assert facts.last_backup == last
