@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller.lease import Lease
 from controller.workloads import Pod
-from csi.errors import DiskError
+from csi.errors import DiskError, NotFound
 from csi.kubernetes_api import Object
 from deploy.operate import disk_events, figures, mounting, node_facts, overview, snapshots
 from deploy.operate.disk_cluster import DiskCluster
@@ -48,7 +48,9 @@ def gather(cluster: DiskCluster, name: str) -> DiskDetails:
     """Find all out that can be; raises NotFound, Unavailable when the API server is away."""
     cluster.known(name)
     told = figures.read(cluster.driver)
-    (disk, *_) = (one for one in overview.of_all(cluster, told) if one.name == name)
+    disk = next((one for one in overview.of_all(cluster, told) if one.name == name), None)
+    if disk is None:
+        raise NotFound(f'disk "{name}" does not exist any more')
     lease = cluster.lease(name)
     missing = [*told.silent]
     try:

@@ -74,12 +74,9 @@ def of_all(cluster: DiskCluster) -> list[Mount]:
 
 def _of_pod(pod: Object, disks: dict[str, str]) -> Iterator[Mount]:
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    claims = {
-        one["name"]: one["persistentVolumeClaim"]
-        for one in pod["spec"].get("volumes") or []
-        if "persistentVolumeClaim" in one
-    }
-    for container in pod["spec"]["containers"]:
+    claims = dict(_claims(name, pod["spec"].get("volumes") or []))
+    sidecars = (one for one in pod["spec"].get("initContainers") or [] if one.get("restartPolicy"))
+    for container in (*sidecars, *pod["spec"]["containers"]):
         places = [(one, "mountPath") for one in container.get("volumeMounts") or []]
         places += [(one, "devicePath") for one in container.get("volumeDevices") or []]
         for one, key in places:
@@ -96,6 +93,15 @@ def _of_pod(pod: Object, disks: dict[str, str]) -> Iterator[Mount]:
                     claim=claim["claimName"],
                     sub_path=one.get("subPath") or one.get("subPathExpr") or "",
                 )
+
+
+def _claims(pod: str, volumes: list[Object]) -> Iterator[tuple[str, Object]]:
+    for one in volumes:
+        if "persistentVolumeClaim" in one:
+            yield one["name"], one["persistentVolumeClaim"]
+        elif "ephemeral" in one:
+            # https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/, "PVC naming"
+            yield one["name"], {"claimName": f"{pod}-{one['name']}"}
 
 
 def _row(mount: Mount) -> tuple[str, ...]:
