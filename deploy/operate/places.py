@@ -12,7 +12,7 @@ MOUNTED_AT = "/repository"
 _KINDS = 'a FILE, "s3:https://SERVER/BUCKET" or "node:/FOLDER"'
 _OTHERS = re.compile(r"(rest|sftp|swift|b2|azure|gs|rclone|local|http|https|file):")
 _SCHEME = re.compile(r"^[a-z0-9]+://")
-_CREDENTIALS = re.compile(r"://[^/\s]*@")
+_CREDENTIALS = re.compile(r"^(?P<scheme>[a-z0-9]+://)?[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ def parse(text: str) -> Place:
         return Repository(MOUNTED_AT, _folder(rest))
     if colon and kind == "s3":
         if _CREDENTIALS.search(rest):
+            shown = _CREDENTIALS.sub(r"\g<scheme>…@", rest)
             raise InvalidRequest(
-                f'"{_CREDENTIALS.sub("://…@", text)}" has a key in it, which others could see: '
+                f'"s3:{shown}" has a key in it, which others could see: '
                 'write "s3:https://SERVER/BUCKET", and the key as AWS_ACCESS_KEY_ID and '
                 "AWS_SECRET_ACCESS_KEY"
             )

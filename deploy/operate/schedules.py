@@ -129,7 +129,9 @@ def _schedule(cluster: DiskCluster, arguments: argparse.Namespace) -> Schedule:
 
 def _words(arguments: argparse.Namespace) -> list[str]:
     """Return the command that the CronJob runs."""
-    said = ["disk", "backup", arguments.name, "--to", arguments.to, "--secret", arguments.secret]
+    # In full: a disk may be called as one of the verbs is.
+    said = ["disk", "backup", "create", arguments.name]
+    said += ["--to", arguments.to, "--secret", arguments.secret]
     said += retention.words(arguments)
     for option in ("pre", "post", "container"):
         value = getattr(arguments, option)

@@ -110,7 +110,7 @@ def test_a_schedule_comes_is_listed_and_goes(operator: Operator) -> None:
     (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example/miren-csi:7"
     assert container["args"] == [
-        *("disk", "backup", operator.disk, "--to", _PLACE, "--secret", "nightly"),
+        *("disk", "backup", "create", operator.disk, "--to", _PLACE, "--secret", "nightly"),
         *("--keep-daily", "7", "--driver-namespace", namespace),
     ]
     (listed,) = json.loads(operator.schedule("list", "-o", "json"))

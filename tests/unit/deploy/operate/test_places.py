@@ -50,10 +50,12 @@ def test_a_place_is_shown_as_it_was_written(text: str) -> None:
     assert str(places.parse(text)) == text
 
 
-def test_a_key_in_an_address_is_refused_and_not_said_again() -> None:
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_a_key_in_an_address_is_refused_and_not_said_again(scheme: str) -> None:
     with pytest.raises(InvalidRequest, match="AWS_ACCESS_KEY_ID") as refusal:
-        places.parse("s3:https://me:hu@sh@s3.example/b")
+        places.parse(f"s3:{scheme}me:hu@sh@s3.example/b")
     assert "hu" not in str(refusal.value)
+    assert f's3:{scheme}…@s3.example/b"' in str(refusal.value)
 
 
 def test_a_file_is_no_repository() -> None:
