@@ -5,10 +5,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from csi.errors import DiskError
-from deploy.mover import about, hold, repository
+from deploy.mover import about, hold, image, repository
+from deploy.mover.about import About
 from deploy.mover.lines import Lines
 from deploy.mover.read_file import read_file
 from deploy.mover.write_file import write_file
@@ -86,6 +88,7 @@ def _moves(parser: argparse.ArgumentParser, *, about: bool = False) -> None:
 
 def _prunes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disk", metavar="NAME", required=True)
+    parser.add_argument("--cluster", metavar="UID", default="", help="only what this one has made")
     for period in repository.PERIODS:
         parser.add_argument(f"--keep-{period}", metavar="N", type=int, default=0)
 
@@ -103,8 +106,15 @@ def _list(_arguments: argparse.Namespace, lines: Lines) -> Facts:
 
 
 def _write_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
-    disk = about.parse(arguments.about)
-    return write_file(FOLDER, disk, sys.stdout.buffer, lines, block=arguments.block)
+    return write_file(FOLDER, _about(arguments), sys.stdout.buffer, lines, block=arguments.block)
+
+
+def _about(arguments: argparse.Namespace) -> About:
+    """Return what the disk is; a device that has grown since it was asked is as large as it is."""
+    told = about.parse(arguments.about)
+    if not arguments.block:
+        return told
+    return replace(told, size=max(told.size, image.size(image.path(FOLDER))))
 
 
 def _read_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
@@ -112,7 +122,7 @@ def _read_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
 
 
 def _backup(arguments: argparse.Namespace, lines: Lines) -> Facts:
-    return repository.backup(FOLDER, about.parse(arguments.about), lines, block=arguments.block)
+    return repository.backup(FOLDER, _about(arguments), lines, block=arguments.block)
 
 
 def _restore(arguments: argparse.Namespace, lines: Lines) -> Facts:
@@ -125,7 +135,7 @@ def _check(arguments: argparse.Namespace, lines: Lines) -> Facts:
 
 def _prune(arguments: argparse.Namespace, lines: Lines) -> Facts:
     keep = {period: getattr(arguments, f"keep_{period}") for period in repository.PERIODS}
-    return repository.prune(arguments.disk, keep, lines)
+    return repository.prune(arguments.disk, keep, lines, cluster=arguments.cluster)
 
 
 if __name__ == "__main__":

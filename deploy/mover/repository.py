@@ -29,6 +29,7 @@ PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 """What `prune` keeps a number of."""
 
 _COMPLETE = "complete"
+_CLUSTER = "cluster"
 _IMAGE = "disk.img"
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _SHORT = 8
@@ -118,10 +119,11 @@ def check(lines: Lines, *, read_data: bool) -> Facts:
         return {"backups": len(_backups(restic)), "readData": read_data}
 
 
-def prune(disk: str, keep: Mapping[str, int], lines: Lines) -> Facts:
+def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = "") -> Facts:
     """Remove a disk's backups but for those that `keep` says, by PERIODS; free what only they held.
 
-    Raises DiskError; InvalidRequest when nothing would be kept.
+    With `cluster` only those that it has made: another may have a disk of that name. Raises
+    DiskError; InvalidRequest when nothing would be kept.
     """
     if min(keep.values()) < 0 or not any(keep.values()):
         raise InvalidRequest("say how many backups are to be kept, such as --keep-last 7")
@@ -129,7 +131,8 @@ def prune(disk: str, keep: Mapping[str, int], lines: Lines) -> Facts:
     words = [f"--keep-{period}={number}" for period, number in keep.items() if number]
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
-        of = (f"--host={disk}", f"--tag={_COMPLETE}", "--group-by=host")
+        tags = f"{_COMPLETE},{_CLUSTER}={cluster}" if cluster else _COMPLETE
+        of = (f"--host={disk}", f"--tag={tags}", "--group-by=host")
         restic.run("forget", "--prune", *of, *words, heard=groups.append)
     kept, removed = (
         [one["id"][:_SHORT] for group in groups for one in group.get(which) or []]
@@ -205,7 +208,7 @@ def _backup_words(about: About) -> tuple[str, ...]:
         "size": about.size,
         "filesystem": about.filesystem,
         "mode": about.mode,
-        "cluster": about.cluster,
+        _CLUSTER: about.cluster,
     }
     moment = about.moment()
     return (
@@ -293,7 +296,7 @@ def _facts(snapshot: Message) -> Facts:
         "size": int(tags.get("size", 0)),
         "filesystem": tags.get("filesystem", ""),
         "mode": tags.get("mode", "filesystem"),
-        "cluster": tags.get("cluster", ""),
+        "cluster": tags.get(_CLUSTER, ""),
         "bytes": summary.get("total_bytes_processed", 0),
         # Unlike what a restore counts, without folders.
         "files": summary.get("total_files_processed", 0),

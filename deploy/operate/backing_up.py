@@ -17,6 +17,7 @@ from deploy.operate import (
     backup_file,
     credentials,
     hooks,
+    last_backup,
     mover_life,
     places,
     retention,
@@ -25,7 +26,7 @@ from deploy.operate import (
 )
 from deploy.operate.backup_file import Remote
 from deploy.operate.credentials import Credentials
-from deploy.operate.disk_cluster import VOLUMES, DiskCluster
+from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.hooks import HookFailed, Hooks
 from deploy.operate.last_backup import LastBackup
 from deploy.operate.mover import Mover
@@ -33,7 +34,7 @@ from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name
 from deploy.operate.mover_lines import Facts
 from deploy.operate.places import LocalFile, Place, Repository
 from deploy.operate.progress_bar import ProgressBar, duration
-from deploy.operate.repository_jobs import ask
+from deploy.operate.pruning import prune
 from deploy.operate.subject import Subject
 
 
@@ -88,7 +89,7 @@ class _Backup:
             size=size,
             mode="block" if self.disk.is_block else "filesystem",
             filesystem=self.disk.filesystem,
-            cluster=_cluster_uid(self.cluster),
+            cluster=self.cluster.uid(),
             time=time.replace("+00:00", "Z"),
         )
 
@@ -172,10 +173,8 @@ def _prune(asked: _Backup, place: Repository, opened_by: Credentials) -> str:
     keep = retention.words(asked.arguments)
     if not keep:
         return ""
-    words = ["prune", "--disk", asked.disk.name, *keep]
-    facts = ask(
-        asked.cluster, "prune", words, place, opened_by, nodes=asked.disk.nodes, bar=asked.bar
-    )
+    disk = asked.disk
+    facts = prune(asked.cluster, disk.name, keep, place, opened_by, nodes=disk.nodes, bar=asked.bar)
     kept, removed = (retention.counted(len(facts[which])) for which in ("kept", "removed"))
     return f"; kept: {kept}; removed: {removed}"
 
@@ -184,7 +183,7 @@ def _note(asked: _Backup, place: Place, facts: Facts, time: str) -> None:
     """Note the backup with the disk's volume, where that is allowed."""
     last = LastBackup(time, str(place), facts.get("backup", ""), int(facts["bytes"]))
     try:
-        asked.cluster.api.patch(f"{VOLUMES}/{asked.disk.volume}", last.patch())
+        last_backup.note(asked.cluster.api, asked.disk.volume, last)
     except (DiskError, Conflict) as error:
         console.say(f"warning: that there is a backup could not be noted with the disk: {error}")
 
@@ -202,12 +201,3 @@ def _told(asked: _Backup, place: Place, facts: Facts) -> str:
         f'disk "{asked.disk.name}" backed up to {place}{named}: {human(int(facts["bytes"]))}, '
         f"{stored}{files}, in {took}"
     )
-
-
-def _cluster_uid(cluster: DiskCluster) -> str:
-    """Return what tells this cluster from others; empty for who may not know."""
-    try:
-        found = cluster.api.get("/api/v1/namespaces/kube-system")
-    except DiskError:
-        return ""
-    return str(found["metadata"]["uid"])

@@ -106,11 +106,14 @@ def _add_prune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verbs.add_parser(
         "prune",
         help="remove old backups from a repository",
-        description="Remove backups from a repository, but for those that are to be kept, and what "
-        "only they needed.",
+        description="Remove backups of this cluster from a repository, but for those that are to "
+        "be kept, and what only they needed.",
     )
     _add_place(parser, REPOSITORY)
     parser.add_argument("--disk", metavar="NAME", help="only this disk's (default: all disks')")
+    parser.add_argument(
+        "--all-clusters", action="store_true", help="also those that other clusters have made"
+    )
     retention.add_to(parser)
     add_yes(parser)
     _add_opening(parser)

@@ -10,7 +10,7 @@ from controller.capacity import human
 from csi.errors import InvalidRequest
 from deploy.mover import archive
 from deploy.mover.about import About
-from deploy.operate import credentials, places, retention
+from deploy.operate import credentials, places, pruning, retention
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover_lines import Facts
 from deploy.operate.places import LocalFile, Repository
@@ -19,6 +19,7 @@ from deploy.operate.repository_jobs import ask, nodes
 from deploy.operate.running import confirmed
 from deploy.operate.tables import age, document, short, table
 
+_SHORT = 8
 _HEAD = ("BACKUP", "DISK", "SIZE", "FS", "DATA", "ADDED", "AGE", "TIME")
 
 
@@ -32,7 +33,12 @@ def show(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     found = [one for one in found if arguments.disk in {None, one["disk"]}]
     if arguments.output in {"json", "yaml"}:
         return document([_document(one) for one in found], arguments.output)
-    return table(_HEAD, [_row(one) for one in found]) if found else "no backups\n"
+    if not found:
+        return "no backups\n"
+    if len({one["cluster"] for one in found}) > 1:
+        rows = [(*_row(one), str(one["cluster"])[:_SHORT]) for one in found]
+        return table((*_HEAD, "CLUSTER"), rows)
+    return table(_HEAD, [_row(one) for one in found])
 
 
 def in_repository(
@@ -58,6 +64,7 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Remove old backups."""
     place = places.repository(arguments.place)
     keep = retention.required(arguments)
+    opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
     disks = [arguments.disk] if arguments.disk else _disks(cluster, arguments, place)
     if not disks:
         return "no backups\n"
@@ -67,8 +74,12 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         return "nothing is removed\n"
     said = ""
     for disk in disks:
-        words = ["prune", "--disk", disk, *keep]
-        facts = _asked(cluster, arguments, place, "prune", words)
+        facts = pruning.prune(
+            *(cluster, disk, keep, place, opened_by),
+            nodes=nodes(arguments.node),
+            bar=ProgressBar(),
+            all_clusters=arguments.all_clusters,
+        )
         removed = " ".join(facts["removed"]) or "none"
         kept = retention.counted(len(facts["kept"]))
         said += f'disk "{disk}": kept: {kept}; removed: {removed}\n'
@@ -76,7 +87,11 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
 
 
 def _disks(cluster: DiskCluster, arguments: argparse.Namespace, place: Repository) -> list[str]:
-    return sorted({str(one["disk"]) for one in in_repository(cluster, arguments, place)})
+    found = in_repository(cluster, arguments, place)
+    if not arguments.all_clusters:
+        uid = cluster.uid()
+        found = [one for one in found if one["cluster"] == uid]
+    return sorted({str(one["disk"]) for one in found})
 
 
 def _asked(
@@ -116,6 +131,7 @@ def facts_of(about: About) -> Facts:
         size=about.size,
         filesystem=about.filesystem,
         mode=about.mode,
+        cluster=about.cluster,
         bytes=None,
     )
 
@@ -125,7 +141,7 @@ def choose(found: list[Facts], disk: str | None, backup: str | None) -> Facts:
     fitting = [
         one
         for one in found
-        if disk in {None, one["disk"]} and str(one["backup"]).startswith((backup or "")[:8])
+        if disk in {None, one["disk"]} and str(one["backup"]).startswith((backup or "")[:_SHORT])
     ]
     if not fitting:
         what = f"backup {backup}" if backup else f'backup of disk "{disk}"' if disk else "backup"
@@ -134,6 +150,11 @@ def choose(found: list[Facts], disk: str | None, backup: str | None) -> Facts:
     if len(disks) > 1 or (backup and len(fitting) > 1):
         raise InvalidRequest(
             f"say which is meant with --disk and --backup: there are backups of {', '.join(disks)}"
+        )
+    if len({one["cluster"] for one in fitting}) > 1:
+        raise InvalidRequest(
+            f'several clusters have backed up a disk "{disks[0]}": say which backup is meant with '
+            "--backup; kubectl miren disk backup list tells of all"
         )
     return max(fitting, key=lambda one: datetime.fromisoformat(one["time"]))
 
@@ -160,6 +181,7 @@ def _document(one: Facts) -> dict[str, Any]:
         "sizeBytes": one["size"],
         "filesystem": one["filesystem"] or None,
         "mode": one["mode"],
+        "cluster": one["cluster"] or None,
         "dataBytes": one["bytes"],
         "addedBytes": one["added"],
     }

@@ -9,7 +9,7 @@ from controller.lease_objects import LeaseObjects
 from controller.leases import Leases
 from controller.workloads import Pod, Reference, Volume, VolumeClaim
 from csi import COORDINATOR_LABEL
-from csi.errors import NotFound, Refused
+from csi.errors import DiskError, NotFound, Refused
 from csi.kubernetes_api import KubernetesApi, Object
 from csi.object_names import object_name
 from deploy.operate.driver import CallFailed, Driver
@@ -23,6 +23,14 @@ class DiskCluster:
 
     api: KubernetesApi
     namespace: str
+
+    def uid(self) -> str:
+        """Return what tells this cluster from others; empty for who may not know."""
+        try:
+            found = self.api.get("/api/v1/namespaces/kube-system")
+        except DiskError:
+            return ""
+        return str(found["metadata"]["uid"])
 
     @property
     def driver(self) -> Driver:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from csi.errors import Unavailable
 from deploy.mover import archive
 from deploy.mover.archive import DamagedArchive
 from tests.backup.conftest import BUCKET, MIB, Volumes, device_folder
@@ -70,6 +71,24 @@ def test_prune_is_about_one_disk_and_keeps_something(tree: Path, repository: Mov
     assert (len(pruned["kept"]), len(pruned["removed"])) == (1, 1)
     listed = repository.listed(tree)
     assert sorted(one["disk"] for one in listed) == ["other", "other", "pgdata"]
+
+
+def test_prune_leaves_what_another_cluster_has_made(tree: Path, repository: Mover) -> None:
+    made = {
+        (cluster, hour): repository.backup(
+            tree, cluster=cluster, time=f"2026-11-26T{hour}:00:00Z"
+        ).result["backup"]
+        for cluster, hour in (("c1", 10), ("c2", 11), ("c1", 12), ("c2", 13))
+    }
+    words = ("prune", "--disk=pgdata", "--keep-last=1")
+
+    pruned = repository.run(tree, *words, "--cluster=c1").result
+
+    assert pruned == {"kept": [made["c1", 12]], "removed": [made["c1", 10]]}
+    assert repository.run(tree, *words, "--cluster=c3").result == {"kept": [], "removed": []}
+    left = {one["backup"]: one["cluster"] for one in repository.listed(tree)}
+    assert left == {made["c2", 11]: "c2", made["c1", 12]: "c1", made["c2", 13]: "c2"}
+    assert repository.run(tree, *words).result["kept"] == [made["c2", 13]]
 
 
 def test_a_mover_that_is_killed_leaves_no_backup(
@@ -262,6 +281,18 @@ def test_a_listener_that_goes(
     assert running.status() != 0
     with pytest.raises(DamagedArchive, match="not whole"):
         archive.verify(file)
+
+
+def test_a_file_that_breaks_off_while_it_is_read_is_told(
+    tree: Path, mover: Mover, volumes: Volumes, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    mover.write(tree, file)
+    volumes.put_unreadable(file)
+
+    for read in (archive.about, archive.verify):
+        with pytest.raises(Unavailable, match="cannot be read to its end: Input/output error"):
+            read(file)
 
 
 def test_words_that_make_no_sense(tree: Path, mover: Mover) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +162,20 @@ def test_a_raw_device_into_a_repository_and_back(
     words = ("restore", "--block", "--backup", made.result["backup"])
     assert repository.run(empty_disk[1], *words).result["bytes"] == 64 * MIB
     assert_same_device(raw_disk[0], empty_disk[0], tmp_path / "volume-1.img")
+
+
+def test_a_raw_device_that_has_grown_is_as_large_as_it_is(
+    raw_disk: tuple[Path, Path], repository: Mover, tmp_path: Path
+) -> None:
+    """Its PersistentVolume may not tell yet, and what comes back must have room."""
+    told: dict[str, Any] = {"mode": "block", "filesystem": "", "size": 32 * MIB}
+    file = tmp_path / "file"
+
+    repository.write(raw_disk[1], file, "--block", **told)
+    repository.backup(raw_disk[1], "--block", **told)
+
+    assert archive.about(file).size == 64 * MIB
+    assert [one["size"] for one in repository.listed(raw_disk[1])] == [64 * MIB]
 
 
 def test_what_is_not_like_the_backup_is_left_alone(

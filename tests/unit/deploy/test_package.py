@@ -33,6 +33,7 @@ def test_a_name_that_is_not_there_is_told() -> None:
         ("deploy.mover.main", "deploy.model"),
         ("deploy.mover.main", "yaml"),
         ("deploy.operate.disk_command", "google.protobuf"),
+        ("deploy.operate.disk_command", "kubernetes"),
         ("deploy.operate.driver", "grpc"),
     ],
 )

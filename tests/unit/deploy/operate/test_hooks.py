@@ -77,8 +77,8 @@ def test_a_cut_that_fails_is_what_is_told_even_if_the_second_fails_too(
     assert "warning: --post ended" in capsys.readouterr().err
 
 
-def a(backup: str, disk: str, time: str) -> Facts:
-    return Facts(backup=backup, disk=disk, time=time)
+def a(backup: str, disk: str, time: str, cluster: str = "here") -> Facts:
+    return Facts(backup=backup, disk=disk, time=time, cluster=cluster)
 
 
 BACKUPS = [
@@ -115,3 +115,12 @@ def test_the_newest_of_a_disk_is_meant_or_the_one_that_is_named(
 def test_what_may_be_meant_is_asked_for(disk: str | None, backup: str | None, why: str) -> None:
     with pytest.raises(InvalidRequest, match=why):
         choose(BACKUPS, disk, backup)
+
+
+def test_the_newest_of_two_clusters_is_nobodys_to_guess() -> None:
+    theirs = a("4a2b3c4d", "pgdata", "2026-01-03T03:00:00Z", "elsewhere")
+
+    with pytest.raises(InvalidRequest, match="several clusters"):
+        choose([*BACKUPS, theirs], "pgdata", None)
+
+    assert choose([*BACKUPS, theirs], "pgdata", "2a2b3c4d")["time"] == "2026-01-01T03:00:00Z"
