@@ -23,6 +23,9 @@ _GONE_WITHIN = 60.0
 _STALE = 60.0
 """Seconds after which a Job that was never let loose is taken for one whose command is gone."""
 
+_UNSTARTED = 3600.0
+"""Seconds after which the same holds for one whose pod does not run: commands wait not as long."""
+
 POD_NAME, POD_UID = "MIREN_POD_NAME", "MIREN_POD_UID"
 """Variables that name the pod in which the command runs: its movers go with it."""
 
@@ -125,12 +128,15 @@ def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
 
 
 def _is_over(job: Object) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or ()
+    status = job.get("status") or {}
+    conditions = status.get("conditions") or ()
     if any(one["type"] in {"Complete", "Failed"} and one["status"] == "True" for one in conditions):
         return True
     made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    is_old = (datetime.now(made.tzinfo) - made).total_seconds() > _STALE
-    return bool(job["spec"].get("suspend")) and is_old
+    since = (datetime.now(made.tzinfo) - made).total_seconds()
+    if job["spec"].get("suspend"):
+        return since > _STALE
+    return not status.get("ready") and since > _UNSTARTED
 
 
 def _forget_abandoned(cluster: DiskCluster) -> None:

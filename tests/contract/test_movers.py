@@ -144,6 +144,24 @@ def test_one_that_is_deleted_and_does_not_go_is_told_with_where_to_look(
     assert f"-l batch.kubernetes.io/job-name={job().name}" in str(refusal.value)
 
 
+def test_one_that_nobody_waits_for_any_more_makes_room(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pod has not started, and its command is gone; but one that works is left alone."""
+    path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs"
+    disks.api.create(path, job().manifest())
+    monkeypatch.setattr(mover_life, "_UNSTARTED", -1.0)
+    working = {"status": {"active": 1, "ready": 1}}
+    disks.api.patch(f"{path}/{job().name}/status", working)
+    with pytest.raises(Busy, match="is under way"), begun(disks):
+        raise AssertionError("two at once")
+
+    disks.api.patch(f"{path}/{job().name}/status", {"status": {"active": 1, "ready": 0}})
+    monkeypatch.setattr(mover_life, "_GONE_WITHIN", 0.2)  # no controller is here
+    with pytest.raises(Busy, match="is deleted"), begun(disks):
+        raise AssertionError("it is there still")
+
+
 def test_the_next_command_removes_what_a_killed_one_has_left(
     disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
