@@ -1,6 +1,7 @@
 """A pool, empty at first, of the kind that --pool names; and a host that uses its devices."""
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -29,9 +30,13 @@ def copying(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def xfs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def xfs_folder() -> Iterator[Path]:
     """A folder on XFS."""
-    with xfs(tmp_path_factory.mktemp("xfs") / "pool", 8 << 30) as folder:
+    # pytest moves or removes its own folders before the last fixtures have ended.
+    with (
+        tempfile.TemporaryDirectory(prefix="miren-csi-xfs-") as place,
+        xfs(Path(place) / "pool", 8 << 30) as folder,
+    ):
         yield folder
 
 
