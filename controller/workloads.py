@@ -146,8 +146,20 @@ def pod_of(found: Object) -> Pod:
         phase=(found.get("status") or _NONE).get("phase", ""),
         deleting="deletionTimestamp" in metadata,
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        claims=frozenset(_claims(metadata["name"], spec.get("volumes") or [])),
+        claims=frozenset(claims_of(found).values()),
     )
+
+
+def claims_of(pod: Object) -> dict[str, str]:
+    """Return the names of a pod's claims, by those of its volumes."""
+    found = {}
+    for volume in pod["spec"].get("volumes") or []:
+        if "persistentVolumeClaim" in volume:
+            found[volume["name"]] = volume["persistentVolumeClaim"]["claimName"]
+        elif "ephemeral" in volume:
+            # https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/, "PVC naming"
+            found[volume["name"]] = f"{pod['metadata']['name']}-{volume['name']}"
+    return found
 
 
 def trim_pod(found: Object) -> Object | None:
@@ -191,15 +203,6 @@ def users(pods: Iterable[Pod], claim: Reference) -> list[Pod]:
     """Return the pods that use a claim and have not ended, the oldest first."""
     found = (pod for pod in pods if pod.uses(claim) and not pod.is_over)
     return sorted(found, key=lambda pod: (pod.created, str(pod.reference)))
-
-
-def _claims(pod: str, volumes: list[Object]) -> Iterable[str]:
-    for volume in volumes:
-        if "persistentVolumeClaim" in volume:
-            yield volume["persistentVolumeClaim"]["claimName"]
-        elif "ephemeral" in volume:
-            # https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/, "PVC naming"
-            yield f"{pod}-{volume['name']}"
 
 
 def _reference(found: Object) -> Reference:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from controller import workloads
 from csi.kubernetes_api import Object
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.tables import document, table
@@ -73,35 +74,31 @@ def of_all(cluster: DiskCluster) -> list[Mount]:
 
 
 def _of_pod(pod: Object, disks: dict[str, str]) -> Iterator[Mount]:
-    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    claims = dict(_claims(name, pod["spec"].get("volumes") or []))
-    sidecars = (one for one in pod["spec"].get("initContainers") or [] if one.get("restartPolicy"))
-    for container in (*sidecars, *pod["spec"]["containers"]):
+    namespace, name, spec = pod["metadata"]["namespace"], pod["metadata"]["name"], pod["spec"]
+    claims = workloads.claims_of(pod)
+    read_only = {
+        one["name"]
+        for one in spec.get("volumes") or []
+        if one.get("persistentVolumeClaim", {}).get("readOnly")
+    }
+    sidecars = (one for one in spec.get("initContainers") or [] if one.get("restartPolicy"))
+    for container in (*sidecars, *spec["containers"]):
         places = [(one, "mountPath") for one in container.get("volumeMounts") or []]
         places += [(one, "devicePath") for one in container.get("volumeDevices") or []]
         for one, key in places:
-            claim = claims.get(one["name"])
-            disk = disks.get(f"{namespace}/{claim['claimName']}") if claim else None
-            if claim and disk:
+            claim = claims.get(one["name"], "")
+            disk = disks.get(f"{namespace}/{claim}")
+            if disk:
                 yield Mount(
                     disk=disk,
-                    node=pod["spec"].get("nodeName", ""),
+                    node=spec.get("nodeName", ""),
                     pod=f"{namespace}/{name}",
                     container=container["name"],
                     path=one[key],
-                    read_only=bool(one.get("readOnly") or claim.get("readOnly")),
-                    claim=claim["claimName"],
+                    read_only=bool(one.get("readOnly")) or one["name"] in read_only,
+                    claim=claim,
                     sub_path=one.get("subPath") or one.get("subPathExpr") or "",
                 )
-
-
-def _claims(pod: str, volumes: list[Object]) -> Iterator[tuple[str, Object]]:
-    for one in volumes:
-        if "persistentVolumeClaim" in one:
-            yield one["name"], one["persistentVolumeClaim"]
-        elif "ephemeral" in one:
-            # https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/, "PVC naming"
-            yield one["name"], {"claimName": f"{pod}-{one['name']}"}
 
 
 def _row(mount: Mount) -> tuple[str, ...]:
