@@ -49,9 +49,8 @@ def started(
     wanted = replace(job, owner=_own_pod(), token=secrets.token_hex(8))
     if given:
         wanted = replace(wanted, secret=job.name, suspended=True)
-    made: Object | None = None
-    if given:
         _forget_abandoned(cluster)
+    made: Object | None = None
     try:
         made = _create(cluster, wanted)
         if given:
@@ -119,7 +118,7 @@ def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
             f"{what} is under way since {age(since)} ago, by Job {cluster.namespace}/{job.name}; "
             f"if nobody waits for it any more: kubectl delete job -n {cluster.namespace} {job.name}"
         )
-    if not _end(cluster, found, within=_GONE_WITHIN):
+    if not _delete(cluster, found, within=_GONE_WITHIN):
         raise Busy(
             f"Job {cluster.namespace}/{job.name}, of an earlier {job.kind}, is deleted and does not"
             " go; its node may be away, or its pod's volume in use: kubectl get pod -n"
@@ -144,7 +143,7 @@ def _forget_abandoned(cluster: DiskCluster) -> None:
     with suppress(DiskError, Conflict):  # it is not what was asked for
         for found in cluster.api.list(_jobs(cluster), {"labelSelector": KIND_KEY}):
             if found["spec"].get("suspend") and _is_over(found):
-                _end(cluster, found, within=0.0)
+                _delete(cluster, found, within=0.0)
 
 
 def _let_loose(cluster: DiskCluster, job: Object, given: Mapping[str, str]) -> None:
@@ -172,10 +171,21 @@ def _let_loose(cluster: DiskCluster, job: Object, given: Mapping[str, str]) -> N
     cluster.api.patch(f"{_jobs(cluster)}/{metadata['name']}", {"spec": {"suspend": False}})
 
 
-def _end(cluster: DiskCluster, job: Object, *, within: float) -> bool:
+def _end(cluster: DiskCluster, job: Object, *, within: float) -> None:
+    """Delete a Job, as `_delete` does; a warning tells if that is not possible."""
+    try:
+        _delete(cluster, job, within=within)
+    except DiskError as error:
+        console.say(
+            f"warning: {error}. Its Job may be left: kubectl delete job -n {cluster.namespace} "
+            f"{job['metadata']['name']}"
+        )
+
+
+def _delete(cluster: DiskCluster, job: Object, *, within: float) -> bool:
     """Delete a Job with its pod, and wait so many seconds until they and the volume are gone.
 
-    Returns whether they are.
+    Returns whether they are; raises DiskError.
     """
     name, uid = job["metadata"]["name"], job["metadata"]["uid"]
     path = f"{_jobs(cluster)}/{name}"
@@ -191,12 +201,6 @@ def _end(cluster: DiskCluster, job: Object, *, within: float) -> bool:
         return _wait(is_gone, within)
     except (NotFound, Conflict):
         return True  # what has its name now is another command's
-    except DiskError as error:
-        console.say(
-            f"warning: {error}. Its Job may be left: kubectl delete job -n {cluster.namespace} "
-            f"{name}"
-        )
-        return False
 
 
 def _wait(condition: Callable[[], bool], within: float) -> bool:
