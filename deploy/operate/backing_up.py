@@ -20,6 +20,7 @@ from deploy.operate import (
     last_backup,
     mover_life,
     places,
+    pruning,
     retention,
     snapshots,
     subject,
@@ -34,7 +35,7 @@ from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name
 from deploy.operate.mover_lines import Facts
 from deploy.operate.places import LocalFile, Place, Repository
 from deploy.operate.progress_bar import ProgressBar, duration
-from deploy.operate.pruning import prune
+from deploy.operate.repository_jobs import ask
 from deploy.operate.subject import Subject
 
 
@@ -173,8 +174,10 @@ def _prune(asked: _Backup, place: Repository, opened_by: Credentials) -> str:
     keep = retention.words(asked.arguments)
     if not keep:
         return ""
-    disk = asked.disk
-    facts = prune(asked.cluster, disk.name, keep, place, opened_by, nodes=disk.nodes, bar=asked.bar)
+    words = pruning.words(asked.cluster, asked.disk.name, keep)
+    facts = ask(
+        asked.cluster, "prune", words, place, opened_by, nodes=asked.disk.nodes, bar=asked.bar
+    )
     kept, removed = (retention.counted(len(facts[which])) for which in ("kept", "removed"))
     return f"; kept: {kept}; removed: {removed}"
 

@@ -64,7 +64,6 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Remove old backups."""
     place = places.repository(arguments.place)
     keep = retention.required(arguments)
-    opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
     disks = [arguments.disk] if arguments.disk else _disks(cluster, arguments, place)
     if not disks:
         return "no backups\n"
@@ -74,12 +73,8 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
         return "nothing is removed\n"
     said = ""
     for disk in disks:
-        facts = pruning.prune(
-            *(cluster, disk, keep, place, opened_by),
-            nodes=nodes(arguments.node),
-            bar=ProgressBar(),
-            all_clusters=arguments.all_clusters,
-        )
+        words = pruning.words(cluster, disk, keep, all_clusters=arguments.all_clusters)
+        facts = _asked(cluster, arguments, place, "prune", words)
         removed = " ".join(facts["removed"]) or "none"
         kept = retention.counted(len(facts["kept"]))
         said += f'disk "{disk}": kept: {kept}; removed: {removed}\n'
@@ -87,11 +82,9 @@ def prune(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
 
 
 def _disks(cluster: DiskCluster, arguments: argparse.Namespace, place: Repository) -> list[str]:
+    whose = None if arguments.all_clusters else pruning.own(cluster)
     found = in_repository(cluster, arguments, place)
-    if not arguments.all_clusters:
-        uid = cluster.uid()
-        found = [one for one in found if one["cluster"] == uid]
-    return sorted({str(one["disk"]) for one in found})
+    return sorted({str(one["disk"]) for one in found if whose in {None, one["cluster"]}})
 
 
 def _asked(

@@ -11,7 +11,7 @@ import pytest
 from csi.errors import Busy, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
-from deploy.operate import last_backup, mover_life, overview, subject
+from deploy.operate import last_backup, mover_life, overview, pruning, subject
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
 from deploy.operate.figures import Figures
 from deploy.operate.last_backup import KEY, LastBackup
@@ -197,6 +197,18 @@ def test_a_mover_goes_with_the_pod_that_asked_for_it(
         (owner,) = live_job(disks)["metadata"]["ownerReferences"]
 
     assert (owner["kind"], owner["name"]) == ("Pod", "nightly-1")
+
+
+def test_what_another_cluster_has_backed_up_is_only_removed_when_that_is_said(
+    disks: DiskCluster,
+) -> None:
+    uid = disks.api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+    keep = ["--keep-last", "7"]
+
+    own = pruning.words(disks, "pgdata", keep)
+    assert own == ["prune", "--disk", "pgdata", *keep, "--cluster", uid]
+    every = pruning.words(disks, "pgdata", keep, all_clusters=True)
+    assert every == ["prune", "--disk", "pgdata", *keep]
 
 
 def test_without_the_driver_there_is_no_image(disks: DiskCluster) -> None:
