@@ -4,13 +4,13 @@ import fcntl
 import hashlib
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.programs import run
 from tests.lvm.vm import ROOT
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -80,18 +80,18 @@ class ImageBuilder:
         try:
             root = self._buildah("mount", container)
             suite = re.split("[-:@]", name.partition(":")[2])[0]
-            _run("debootstrap", "--variant=minbase", suite, root)
+            run("debootstrap", "--variant=minbase", suite, root)
             self._buildah("commit", "--quiet", container, name)
         finally:
             self._buildah("rm", container)
 
     def _buildah(self, *arguments: str) -> str:
         storage = self._storage
-        return _run("buildah", f"--root={storage}", f"--runroot={storage}-run", *arguments)
+        return run("buildah", f"--root={storage}", f"--runroot={storage}-run", *arguments)
 
     def _forget_layers(self) -> None:
         """Remove all layers but those of bases when they have become too many."""
-        used = _run("du", "--summarize", "--block-size=1", str(self._storage)).split()[0]
+        used = run("du", "--summarize", "--block-size=1", str(self._storage)).split()[0]
         if int(used) < _MOST_LAYERS:
             return
         listed = self._buildah("images", "--all", "--format", "{{.ID}} {{.Name}}").splitlines()
@@ -121,23 +121,9 @@ def _content_hash(paths: tuple[str, ...]) -> str:
     """A hash of all files that an image is built from: their names, modes and content."""
     listing = ("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z", "--", *paths)
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name in sorted(filter(None, _run(*listing).split("\0"))):
+    for name in sorted(filter(None, run(*listing).split("\0"))):
         path = ROOT / name
         if path.exists():
             digest.update(f"{name}\0{path.stat().st_mode}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _run(*command: str) -> str:
-    ended = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise OSError(f"{' '.join(command)}:\n{ended.stdout[-4000:]}")
-    return ended.stdout.strip()

@@ -3,17 +3,18 @@
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lvm.vm import ROOT, make_image
+from tests.cluster.programs import run
+from tests.lvm.vm import make_image
 
 _SIZE = 12 << 30
 _KEPT = 2
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-_RECIPE = [Path(__file__).with_name(name) for name in ("node-fill", "node-containers")]
+_FILL = Path(__file__).with_name("node-fill")
+_RECIPE = [_FILL, _FILL.with_name("node-containers")]
 
 
 class NodeDisks:
@@ -35,8 +36,7 @@ class NodeDisks:
             for old in sorted(self._cache.glob("node-*.img"), key=_age)[_KEPT:]:
                 old.unlink()
             # Holes stay holes; with reflinks, where there are any, it costs nothing at all.
-            copy = ("cp", "--reflink=auto", "--sparse=auto")
-            subprocess.run([*copy, full, path], check=True)
+            run("cp", "--reflink=auto", "--sparse=auto", full, path)
 
 
 def link_or_copy(archives: Sequence[Path], folder: Path) -> None:
@@ -60,16 +60,5 @@ def _fill(path: Path, archives: Sequence[Path]) -> None:
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     make_image(new, _SIZE)
-    command: list[str | Path] = [*_ALONE, ROOT / "tests" / "cluster" / "node-fill", new, *archives]
-    filled = subprocess.run(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if filled.returncode != 0:
-        raise AssertionError(f"a node's disk was not filled:\n{filled.stdout}")
+    run(*_ALONE, _FILL, new, *archives)
     new.rename(path)

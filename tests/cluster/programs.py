@@ -1,4 +1,4 @@
-"""Where the programs are that scripts/go-program builds, and this checkout's own."""
+"""Programs: where those are that scripts/go-program builds, and how to run one."""
 
 import functools
 import subprocess
@@ -24,3 +24,18 @@ def go_program(name: str) -> Path:
     return Path(
         subprocess.run([script, name], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
     )
+
+
+def run(*command: str | Path) -> str:
+    """Run a program to its end; returns what it printed, raises OSError with that if it failed."""
+    ended = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise OSError(f"{' '.join(map(str, command))}:\n{ended.stdout[-4000:]}")
+    return ended.stdout.strip()
