@@ -51,23 +51,6 @@ class Ran:
     errors: str
 
 
-def _exit_status(said: str, program: str, pod: str) -> int:
-    """Read what is said at a command's end: a Status (k8s.io/client-go/tools/remotecommand/v4.go).
-
-    Raises Unavailable if it did not come to its end, or was never begun.
-    """
-    try:
-        status: Object = json.loads(said)
-    except ValueError:
-        raise Unavailable(f"the connection to {program} in pod {pod} was lost") from None
-    if status.get("status") == "Success":
-        return 0
-    for cause in (status.get("details") or {}).get("causes") or []:
-        if cause.get("reason") == "ExitCode":
-            return int(cause["message"])
-    raise Unavailable(f"{program} does not run in pod {pod}: {status.get('message')}")
-
-
 class KubernetesApi:
     """An API server, reached by the service account of a pod or by a kubeconfig."""
 
@@ -322,6 +305,23 @@ class KubernetesApi:
 
     def _away(self, why: object) -> Unavailable:
         return Unavailable(f"the Kubernetes API server {self._host} cannot be reached: {why}")
+
+
+def _exit_status(said: str, program: str, pod: str) -> int:
+    """Read what is said at a command's end: a Status (k8s.io/client-go/tools/remotecommand/v4.go).
+
+    Raises Unavailable if it did not come to its end, or was never begun.
+    """
+    try:
+        status: Object = json.loads(said)
+    except ValueError:
+        raise Unavailable(f"the connection to {program} in pod {pod} was lost") from None
+    if status.get("status") == "Success":
+        return 0
+    for cause in (status.get("details") or {}).get("causes") or []:
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise Unavailable(f"{program} does not run in pod {pod}: {status.get('message')}")
 
 
 def _as_yaml(body: Object) -> str:
