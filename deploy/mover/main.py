@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         lines.failure(f"something that the mover needs failed: {error}")
         return 1
-    with hold.waiting() if arguments.hold else nullcontext():
+    with hold.waiting(arguments.hold) if arguments.hold else nullcontext():
         lines.result(facts)
     return 0
 
@@ -56,10 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         name: str, about: str, command: Command, *, streams: bool = False
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
-        added.set_defaults(command=command, streams=streams, hold=False)
+        added.set_defaults(command=command, streams=streams, hold=0.0)
         return added
 
-    add("hold", "wait for SIGTERM, an hour at most", _nothing).set_defaults(hold=True)
+    waits = add("hold", "wait for SIGTERM while others work in the container", _nothing)
+    waits.set_defaults(hold=hold.UNVISITED)
     for name, text, streamed in (
         ("write-file", "write the archive of the disk to standard output", _write_file),
         ("read-file", "fill the empty disk from an archive on standard input", _read_file),
@@ -69,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     restored = add("restore", "fill the empty disk from a repository", _restore)
     _moves(restored)
     restored.add_argument("--backup", metavar="ID", required=True)
-    restored.add_argument("--hold", action="store_true", help="then wait, as the command hold does")
+    restored.add_argument(
+        "--hold",
+        action="store_const",
+        const=hold.LEFT,
+        default=0.0,
+        help="then wait, as the command hold does",
+    )
     add("init", "make the repository, if there is none", _init)
     add("list", "list a repository's backups", _list)
     checked = add("check", "verify a repository", _check)

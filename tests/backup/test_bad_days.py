@@ -3,7 +3,9 @@
 import os
 import random
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -308,6 +310,64 @@ def test_hold_holds_until_it_is_told(tree: Path, mover: Mover) -> None:
     assert running.line() == {"result": {}}
     running.tell(signal.SIGTERM)
     assert running.finish().status == 0
+
+
+HOLDS = """
+from deploy.mover import hold
+with hold.waiting(float("{unvisited}"), left=float("{left}"), every=0.1):
+    print("holds", flush=True)
+"""
+
+
+@pytest.fixture
+def first_process() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts what holds as the first process of a container, and then a shell line in that."""
+    started = []
+
+    def start(visit: str = "", **limits: float) -> "subprocess.Popen[str]":
+        code = HOLDS.format(**limits)
+        holds = subprocess.Popen(
+            [
+                "unshare",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                sys.executable,
+                "-c",
+                code,
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(holds)
+        assert holds.stdout
+        assert holds.stdout.readline() == "holds\n"
+        if visit:
+            first = Path(f"/proc/{holds.pid}/task/{holds.pid}/children").read_text().strip()
+            inside = ["nsenter", f"--target={first}", "--pid", "--mount", "sh", "-c", visit]
+            started.append(subprocess.Popen(inside, text=True))
+        return holds
+
+    yield start
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def test_where_nobody_comes_and_who_is_left_are_not_held_for_ever(
+    first_process: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    assert first_process(unvisited=0.5, left=1000).wait(timeout=60) == 0
+    assert first_process("sleep 1", unvisited=1000, left=0.5).wait(timeout=60) == 0
+
+
+def test_it_holds_as_long_as_somebody_works(
+    first_process: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    holds = first_process("sleep 1000", unvisited=1.0, left=0.1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        holds.wait(timeout=3)
 
 
 def test_a_restored_disk_is_held(tree: Path, repository: Mover, folder: Folder) -> None:
