@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller.capacity import human
@@ -98,7 +98,7 @@ class _Backup:
         self, words: list[str], repository: Repository | None, opened_by: Credentials
     ) -> MoverJob:
         disk = self.disk
-        return MoverJob(
+        job = MoverJob(
             name=job_name("backup", disk.name),
             kind="backup",
             image=mover_life.image_of(self.cluster),
@@ -109,6 +109,8 @@ class _Backup:
             repository=repository,
             secret=opened_by.secret,
         )
+        # It may have ended long before the hook has.
+        return replace(job, heard_within=job.heard_within + self.hooks.after_takes)
 
 
 def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:

@@ -1,5 +1,6 @@
 """Commands that an app runs around the cut of its disk's snapshot."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class Hooks:
         self._is_due = False
         self.failure = ""
         """Why the command after the cut failed, if it did."""
+
+    @property
+    def after_takes(self) -> int:
+        """Seconds that the command after the cut may take."""
+        return math.ceil(_WITHIN) if self._place and self._after else 0
 
     @contextmanager
     def around(self) -> Iterator[None]:

@@ -16,6 +16,8 @@ KIND_KEY = f"{KEY_PREFIX}mover"
 """The label of movers' Jobs and pods, with what they do."""
 TOKEN_KEY = f"{KEY_PREFIX}token"
 """The annotation of a Job by which its command knows it again."""
+HEARD_KEY = f"{KEY_PREFIX}heard-within"
+"""The annotation of a Job with the seconds after its end in which its command hears of that."""
 CONTAINER = "mover"
 _MAKES = {"backup", "init"}
 """The kinds that make a repository which does not exist."""
@@ -93,6 +95,8 @@ class MoverJob:
     suspended: bool = False
     token: str = ""
     """Tells it from another command's of the same name."""
+    heard_within: int = 30
+    """Seconds after its end in which its command hears how it went."""
 
     def manifest(self) -> Object:
         """Return the Job."""
@@ -102,7 +106,9 @@ class MoverJob:
             KIND_KEY: self.kind,
         }
         said = {NAME_KEY: self.disk} if self.disk else {}
-        own = {**said, TOKEN_KEY: self.token} if self.token else said
+        own = {**said, HEARD_KEY: str(self.heard_within)}
+        if self.token:
+            own[TOKEN_KEY] = self.token
         metadata: Object = {"name": self.name, "labels": labels, "annotations": own}
         if self.owner:
             metadata["ownerReferences"] = [self.owner]

@@ -14,7 +14,7 @@ from csi.kubernetes_api import Conflict, Object
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.mover import Mover
-from deploy.operate.mover_job import KIND_KEY, TOKEN_KEY, Image, MoverJob
+from deploy.operate.mover_job import HEARD_KEY, KIND_KEY, TOKEN_KEY, Image, MoverJob
 from deploy.operate.progress_bar import ProgressBar
 from deploy.operate.tables import age
 
@@ -107,9 +107,8 @@ def _made_after_all(cluster: DiskCluster, job: MoverJob) -> Object | None:
 
 def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
     """Remove what is left of a Job of that name; raises Busy when it works, or does not go."""
-    try:
-        found = cluster.api.get(f"{_jobs(cluster)}/{job.name}")
-    except NotFound:
+    found = _settled(cluster, job.name)
+    if found is None:
         return
     if not (_is_over(found) or found["metadata"].get("deletionTimestamp")):
         since = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
@@ -126,16 +125,41 @@ def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
         )
 
 
+def _settled(cluster: DiskCluster, name: str) -> Object | None:
+    """Return a Job, if it is there; one that has ended, only after its command could hear so."""
+    deadline = time.monotonic() + _GONE_WITHIN
+    while True:
+        try:
+            found = cluster.api.get(f"{_jobs(cluster)}/{name}")
+        except NotFound:
+            return None
+        if not _ended(found) or _is_over(found) or time.monotonic() > deadline:
+            return found
+        time.sleep(_EVERY)
+
+
 def _is_over(job: Object) -> bool:
-    status = job.get("status") or {}
-    conditions = status.get("conditions") or ()
-    if any(one["type"] in {"Complete", "Failed"} and one["status"] == "True" for one in conditions):
-        return True
-    made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    since = (datetime.now(made.tzinfo) - made).total_seconds()
+    """Tell whether nobody waits for a Job any more."""
+    if ended := _ended(job):
+        heard_within = (job["metadata"].get("annotations") or {}).get(HEARD_KEY, "")
+        return _seconds_since(ended) > (int(heard_within) if heard_within.isdecimal() else 0)
+    since = _seconds_since(job["metadata"]["creationTimestamp"])
     if job["spec"].get("suspend"):
         return since > _STALE
-    return not status.get("ready") and since > _UNSTARTED
+    return not (job.get("status") or {}).get("ready") and since > _UNSTARTED
+
+
+def _ended(job: Object) -> str | None:
+    """Return when a Job has ended, if it has."""
+    for one in (job.get("status") or {}).get("conditions") or ():
+        if one["type"] in {"Complete", "Failed"} and one["status"] == "True":
+            return str(one["lastTransitionTime"])
+    return None
+
+
+def _seconds_since(moment: str) -> float:
+    then = datetime.fromisoformat(moment)
+    return (datetime.now(then.tzinfo) - then).total_seconds()
 
 
 def _forget_abandoned(cluster: DiskCluster) -> None:

@@ -1,9 +1,11 @@
 """The objects around a backup, in a real API server; no node runs what they ask for."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
@@ -160,6 +162,54 @@ def test_one_that_nobody_waits_for_any_more_makes_room(
     monkeypatch.setattr(mover_life, "_GONE_WITHIN", 0.2)  # no controller is here
     with pytest.raises(Busy, match="is deleted"), begun(disks):
         raise AssertionError("it is there still")
+
+
+def end(disks: DiskCluster, seconds_ago: float) -> None:
+    """Say of the mover's Job what its controller does when it has ended."""
+    then = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    moment = then.isoformat(timespec="seconds").replace("+00:00", "Z")
+    common = {"status": "True", "lastTransitionTime": moment}
+    ended = {
+        "startTime": moment,
+        "completionTime": moment,
+        "conditions": [{"type": one, **common} for one in ("SuccessCriteriaMet", "Complete")],
+    }
+    path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs/{job().name}/status"
+    disks.api.patch(path, {"status": ended})
+
+
+@pytest.mark.parametrize(("heard_within", "seconds_ago"), [(30, 20), (630, 600)])
+def test_one_that_has_ended_stays_until_its_command_has_heard_so(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch, heard_within: int, seconds_ago: int
+) -> None:
+    """It may be busy with its second hook: its backup is made, and must not be told as lost."""
+    monkeypatch.setattr(mover_life, "_GONE_WITHIN", 0.2)
+    with begun(disks, heard_within=heard_within):
+        end(disks, seconds_ago)
+        with pytest.raises(Busy, match="is under way"), begun(disks):
+            raise AssertionError("two at once")
+        assert "deletionTimestamp" not in live_job(disks)["metadata"]
+
+        end(disks, heard_within + 1)
+        with pytest.raises(Busy, match="is deleted"), begun(disks):
+            raise AssertionError("it is there still")
+
+
+def test_who_comes_while_another_hears_how_it_went_waits_for_that(
+    disks: DiskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs/{job().name}"
+    with begun(disks):
+        end(disks, 0)
+        sleep = time.sleep
+
+        def heard(seconds: float) -> None:
+            disks.api.delete(path, propagation="Background")
+            sleep(seconds)
+
+        monkeypatch.setattr("deploy.operate.mover_life.time.sleep", heard)
+        with begun(disks):
+            assert "deletionTimestamp" not in live_job(disks)["metadata"]
 
 
 def test_the_next_command_removes_what_a_killed_one_has_left(
