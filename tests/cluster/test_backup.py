@@ -1,11 +1,12 @@
 """`kubectl miren disk backup`, `restore` and `schedule`, of disks that apps write to meanwhile."""
 
+import functools
 import json
 import os
 import subprocess
 import tarfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.cluster.apps import Apps, Manifest, claim, pod, pod_spec
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE, Driver
+from tests.cluster.kills import Victim
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.programs import KUBECTL_MIREN, folder_with
@@ -354,6 +356,103 @@ def test_who_is_told_to_end_leaves_nothing(
     writer.goes_on()
 
 
+def test_the_command_is_killed_and_the_next_one_finds_all_in_order(
+    keeper: Keeper, writer: Writer, held_up: "subprocess.Popen[str]", bucket: str
+) -> None:
+    held_up.kill()
+    held_up.communicate(timeout=60)
+    lets_go(writer)
+
+    said = keeper.does("backup", writer.volume, "--to", bucket)
+
+    # The mover has done its work, whoever listened.
+    first, second = json.loads(keeper.does("backup", "list", bucket, "-o", "json"))
+    assert f" as {second['backup']}: " in said
+    assert first["time"] < second["time"]
+    writer.goes_on()
+
+
+KILLS: Mapping[str, Callable[[Driver, Node], None]] = {
+    "controller": lambda driver, node: kill_container(driver, node, "controller"),
+    "node": lambda driver, node: kill_container(driver, node, "node"),
+    "kubelet": lambda _, node: kill_service(node, "kubelet"),
+    "containerd": lambda _, node: kill_service(node, "containerd"),
+}
+
+
+def kill_container(driver: Driver, node: Node, component: str) -> None:
+    victim = Victim(driver, node, component, "driver")
+    victim.kill()
+    victim.comes_back()
+
+
+def kill_service(node: Node, name: str) -> None:
+    pid = node.run(f"cat /run/{name}.pid")
+    node.kill(name)
+    wait_until(lambda: node.run(f"cat /run/{name}.pid") != pid, "it is back", within=30)
+
+
+def begins_to_move(keeper: Keeper, *words: str) -> "subprocess.Popen[str]":
+    """Start a command whose mover then waits for a server that does not answer."""
+    command = keeper.begins(*words)
+    running = "status.phase=Running"
+    wait_until(lambda: keeper.movers("pod", running), "its mover runs", within=90)
+    return command
+
+
+@pytest.fixture
+def kill(request: pytest.FixtureRequest, driver: Driver, node: Node) -> Callable[[], None]:
+    """Kills what the parameter names, and waits until that is back."""
+    return functools.partial(KILLS[request.param], driver, node)
+
+
+@pytest.mark.parametrize("kill", KILLS, indirect=True)
+def test_a_backup_outlives_what_is_killed_around_it(
+    keeper: Keeper, writer: Writer, bucket: str, absent: S3Server, kill: Callable[[], None]
+) -> None:
+    command = begins_to_move(keeper, "backup", writer.volume, "--to", bucket)
+
+    kill()
+
+    absent.start()
+    output, errors = command.communicate(timeout=180)
+    assert command.returncode == 0, errors
+    assert output.startswith(f'disk "{writer.volume}" backed up to {bucket}')
+    writer.goes_on()
+    assert writer.lost() == []
+    assert "1 backup" in keeper.does("backup", "verify", bucket, "--read-data")
+
+
+def test_a_restore_that_is_killed_leaves_no_disk_and_is_done_again(
+    keeper: Keeper, apps: Apps, bucket: str, new: str, s3: S3Server
+) -> None:
+    """Its mover waits for somebody who goes on: the next command says how to be rid of it."""
+    keeper.does("create", "origin", "--size", "64Mi")
+    apps.apply(claim("origin", volume="origin"), pod("app", {"/data": "origin"}))
+    apps.ready("app", within=90)
+    apps.run("app", "seq 1000 >/data/log; sync")
+    keeper.does("backup", "origin", "--to", bucket)
+    s3.close()
+    try:
+        command = begins_to_move(keeper, "restore", bucket, "--as", new)
+        command.kill()
+        command.communicate(timeout=60)
+        assert "does not exist" in keeper.fails("status", new)
+    finally:
+        s3.start()
+    (job,) = keeper.movers("job")
+    busy = keeper.fails("restore", bucket, "--as", new)
+    advice = f"kubectl delete job -n {NAMESPACE} {job}"
+    assert advice in busy
+    keeper.kubernetes.kubectl(*advice.split()[1:])
+
+    keeper.does("restore", bucket, "--as", new)
+
+    assert_holds(records(apps, new), 1000)
+    apps.delete("pod", "app")
+    apps.delete("pvc", "origin")
+
+
 def test_a_disk_is_replaced_only_when_nobody_has_it(
     keeper: Keeper, apps: Apps, new: str, tmp_path: Path
 ) -> None:
@@ -391,9 +490,7 @@ def test_a_disk_that_is_deleted_meanwhile_is_in_the_backup(
     apps.delete("pod", "app")
     apps.delete("pvc", new)
     wait_until(lambda: "detached" in keeper.does("status", new), "it is released", within=60)
-    command = keeper.begins("backup", new, "--to", bucket)
-    running = "status.phase=Running"
-    wait_until(lambda: keeper.movers("pod", running), "the copy is cut", within=90)
+    command = begins_to_move(keeper, "backup", new, "--to", bucket)
 
     keeper.does("delete", new, "--yes")
 
