@@ -13,16 +13,14 @@ from hypothesis import settings
 
 from csi.opening import open_pool
 from tests.cluster.api_server import ApiServer, Cluster
-from tests.cluster.beside import OPTION as SECOND_CLUSTER
-from tests.cluster.plugin import SecondClusterPlugin
+from tests.cluster.beside import OPTION as CLUSTERS
+from tests.cluster.plugin import ClustersPlugin
 from tests.lvm.plugin import LvmPlugin
 
 _MARKERS = (
     "loop_only: not for the LVM pool",
     "lvm_only: not for the loop-file pool",
     "lvm: needs a VM, or runs in one",
-    "alone: runs when the VMs with real LVM are done",
-    "second: runs on a second cluster when others want one too",
 )
 
 
@@ -38,9 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " (default: on loop files here and on real LVM in a VM)",
     )
     parser.addoption(
-        SECOND_CLUSTER,
-        action="store_true",
-        help="run all tests of a cluster here, on one that is the second on this machine",
+        CLUSTERS,
+        type=int,
+        default=3,
+        help="divide the tests that want a cluster among so many (default: 3), each module on one",
     )
 
 
@@ -49,8 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     lvm = LvmPlugin()
-    if not config.getoption(SECOND_CLUSTER):
-        config.pluginmanager.register(SecondClusterPlugin(lvm.is_at_work))
+    config.pluginmanager.register(ClustersPlugin(config.getoption(CLUSTERS), lvm.is_at_work))
     pool = config.getoption("--pool")
     if pool is None:
         config.pluginmanager.register(lvm)

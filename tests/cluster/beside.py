@@ -1,4 +1,4 @@
-"""A second pytest on this machine, with a cluster of its own."""
+"""A second pytest on this machine, with clusters of its own."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ from tests.elsewhere import results
 from tests.elsewhere.run import Run
 from tests.lvm.vm import ROOT
 
-OPTION = "--second-cluster"
-"""Tells a pytest that it is the one beside another."""
+OPTION = "--clusters"
+"""How many clusters a pytest may start at once."""
 _PATIENCE = 15.0  # seconds, to end the cluster
 _LAST_LINES = 60
 
 
 class RunBeside(Run):
-    """The run of some tests by another pytest."""
+    """The run of some tests by another pytest, and the workers among which it divides them."""
 
-    def __init__(self, config: pytest.Config, tests: Sequence[str]) -> None:
+    def __init__(self, config: pytest.Config, tests: Sequence[str], *, clusters: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="miren-csi-beside-"))
         self._log = self._folder / "pytest.log"
         listed = self._folder / "tests"
@@ -36,8 +36,10 @@ class RunBeside(Run):
             self._process = subprocess.Popen(
                 [
                     *("setpriv", "--pdeathsig", "KILL"),
-                    *(sys.executable, "-m", "pytest", OPTION, "--color=no"),
-                    *("-p", results.__name__, "-p", "no:cacheprovider", f"@{listed}"),
+                    *(sys.executable, "-m", "pytest", f"{OPTION}=1", "--color=no"),
+                    *("-n", str(clusters), "--dist=loadfile", "--no-loadscope-reorder"),
+                    *("--max-worker-restart=0", "-p", results.__name__),
+                    *("-p", "no:cacheprovider", f"@{listed}"),
                 ],
                 cwd=ROOT,
                 env={**os.environ, results.FILE: str(written)},
@@ -49,7 +51,7 @@ class RunBeside(Run):
 
     @property
     def place(self) -> str:
-        return "the pytest with the second cluster"
+        return "the pytest with the clusters"
 
     @property
     def log(self) -> Path:

@@ -1,12 +1,12 @@
 """The real cluster that all tests of this folder share."""
 
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster import images
 from tests.cluster.apps import Apps, new_namespace
-from tests.cluster.beside import OPTION as SECOND_CLUSTER
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
@@ -16,27 +16,22 @@ from tests.lvm.vm import usable_cpus
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests want a cluster, and in what order."""
-    for item in items:
-        # Beside the VMs with real LVM, each of its nodes would have a fraction of a CPU.
-        if _wants(item, "kubernetes"):
-            item.add_marker("alone")
-    # What wants a cluster without the driver comes before that is installed.
-    items.sort(key=lambda item: _wants(item, "kubernetes", "driver"))
+    """What wants a cluster without the driver comes before that is installed."""
+    items.sort(key=lambda item: _wants(item, "driver"))
 
 
-def _wants(item: pytest.Item, *fixtures: str) -> bool:
-    return {*fixtures} <= {*getattr(item, "fixturenames", ())}
+def _wants(item: pytest.Item, fixture: str) -> bool:
+    return fixture in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
 def kubernetes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Iterator[Cluster]:
     """A cluster with one node. Tests leave it as they find it: nodes on, the API server up."""
-    cpus = usable_cpus()
-    if not request.config.getoption(SECOND_CLUSTER):
-        cpus.reverse()
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    cpus = deque(usable_cpus())
+    cpus.rotate(number)
     wants_driver = any(_wants(item, "driver_image") for item in request.session.items)
     archives = [images.driver()] if wants_driver else []
     with Cluster(tmp_path_factory.mktemp("kubernetes"), cpus) as cluster:

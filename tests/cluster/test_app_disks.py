@@ -16,8 +16,6 @@ from tests.cluster.node import Node
 from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 SOON = 30.0
 GIB = 1 << 30
 

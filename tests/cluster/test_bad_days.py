@@ -24,8 +24,6 @@ from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import HONEST, Writer, a_writer
 
-pytestmark = pytest.mark.second
-
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 
 Find = Callable[[str, str], Victim]

@@ -12,8 +12,6 @@ from tests.cluster.driver import Driver
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 
 class Operator:
     """Somebody with an admin's kubeconfig."""

@@ -1,12 +1,8 @@
 """Disks from ordinary manifests: what any user's claims and pods get."""
 
-import pytest
-
 from tests.cluster.apps import Apps, claim, pod_spec
 from tests.cluster.driver import Driver
 from tests.cluster.waiting import wait_until
-
-pytestmark = pytest.mark.second
 
 
 def test_a_claim_gets_a_disk_that_outlives_its_pods(driver: Driver, apps: Apps) -> None:

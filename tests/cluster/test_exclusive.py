@@ -13,8 +13,6 @@ from tests.cluster.driver import Driver
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 SOON = 30.0
 """Seconds within which a pod that waits runs once the disk is free."""
 

@@ -15,8 +15,6 @@ from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
 from tests.lvm.vm import ROOT
 
-pytestmark = pytest.mark.second
-
 _LEFT_OUT = {
     "docker": "there is no docker here; tests build the image with buildah",
     "apt-get install lvm2": "the loop pool is installed here, the other tests use LVM",

@@ -1,4 +1,4 @@
-"""Tests on the second cluster are pytest's own: counted, selected and shown like any others.
+"""Tests on the clusters are pytest's own: counted, selected and shown like any others.
 
 The clusters of this probe are none: only where tests run is of interest here.
 """
@@ -17,10 +17,11 @@ def kubernetes():
 
 def test_here(kubernetes, record_property):
     record_property("summary", f"pid {kubernetes}")
+
+def test_and_here(kubernetes, record_property):
+    record_property("summary", f"pid {kubernetes}")
 """
 _SECOND = f"""{_FIRST}
-pytestmark = pytest.mark.second
-
 def test_begins(kubernetes, pytestconfig):
     (pytestconfig.rootpath / "second-began").touch()
 
@@ -35,24 +36,27 @@ def test_of_another_day(kubernetes):
 def test_without_a_cluster(record_property):
     record_property("summary", f"pid {{os.getpid()}}")
 
-def test_that_ends_all(kubernetes):
+def test_that_ends_all(kubernetes, pytestconfig):
     os._exit(3)
 
 def test_after_the_end(kubernetes):
     pass
 """
 
-# Runs before all that want a cluster.
+# Runs before all that want a cluster are waited for.
 _MEANWHILE = """
+import os
 import time
-from pathlib import Path
 
 def test_is_not_waited_for(pytestconfig):
     began = pytestconfig.rootpath / "second-began"
     deadline = time.monotonic() + 60
     while not began.exists():
-        assert time.monotonic() < deadline, "the second cluster waits for the first"
+        assert time.monotonic() < deadline, "the clusters wait for others"
         time.sleep(0.05)
+
+def test_own_process(record_property):
+    record_property("summary", f"pid {os.getpid()}")
 """
 
 
@@ -78,11 +82,15 @@ def _summaries(session: list[str]) -> dict[str, str]:
     return {name.rpartition("/")[2]: value for name, value in lines}
 
 
-def test_only_what_wants_the_second_cluster_runs_in_another_process(session: list[str]) -> None:
+def test_each_module_has_a_cluster_in_another_process(session: list[str]) -> None:
     pids = _summaries(session)
 
-    assert pids["test_first.py::test_here"] != pids["test_second.py::test_here"]
-    assert pids["test_first.py::test_here"] == pids["test_second.py::test_without_a_cluster"]
+    first, second = pids["test_first.py::test_here"], pids["test_second.py::test_here"]
+    assert first == pids["test_first.py::test_and_here"]
+    assert second == pids["test_second.py::test_and_here"]
+    here = pids["test_meanwhile.py::test_own_process"]
+    assert len({first, second, here}) == 3
+    assert pids["test_second.py::test_without_a_cluster"] == here
 
 
 @pytest.mark.parametrize(
@@ -100,13 +108,13 @@ def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -
     assert outcomes(session, f"tests/cluster/{test}") == [outcome]
 
 
-def test_it_starts_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> None:
+def test_they_start_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> None:
     test = "tests/elsewhere/test_meanwhile.py::test_is_not_waited_for"
     assert outcomes(session, test) == ["PASSED"]
 
 
 def test_the_summary_counts_all(session: list[str]) -> None:
-    assert "3 failed, 5 passed, 1 skipped" in session[-1]
+    assert "3 failed, 8 passed, 1 skipped" in session[-1]
 
 
 def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
@@ -115,15 +123,15 @@ def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
 
 
 def test_a_pytest_that_dies_fails_the_rest_with_its_output_once(session: list[str]) -> None:
-    ends = [line for line in session if line.startswith("the pytest with the second cluster ended")]
+    ends = [line for line in session if line.startswith("the pytest with the clusters ended")]
 
-    assert [line.endswith("its output ended so:") for line in ends] == [True, False]
+    assert [line.endswith("its output ended so:") for line in ends] == [True]
 
 
-def test_without_others_that_want_a_cluster_all_of_it_runs_here(project: Probe) -> None:
+def test_a_single_module_has_its_cluster_here(project: Probe) -> None:
     words = ("tests/cluster/test_second.py", "-k", "here or without")
 
     pids = _summaries(project.run(*words))
 
-    assert len(pids) == 2
+    assert len(pids) == 3
     assert len(set(pids.values())) == 1

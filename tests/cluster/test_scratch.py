@@ -13,8 +13,6 @@ from tests.cluster.mount_table import mount_table
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 SOON = 60.0
 
 

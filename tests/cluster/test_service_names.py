@@ -14,8 +14,6 @@ from tests.cluster.developer import Developer
 from tests.cluster.lookups import addresses, addresses_in_dns, wait_found
 from tests.cluster.node import Node
 
-pytestmark = pytest.mark.second
-
 _SLEEP = "trap exit TERM; sleep 2147483647 & wait"
 _WEB = "nc -ll -p $PORT -e hostname"
 _TWO_PORTS = f"for port in 5432 9187; do nc -ll -p $port -e hostname & done; {_SLEEP}"

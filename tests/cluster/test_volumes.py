@@ -11,8 +11,6 @@ from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
-pytestmark = pytest.mark.second
-
 SOON = 30.0
 SHARED = "ReadWriteOnce"
 GIB = 1 << 30

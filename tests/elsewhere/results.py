@@ -18,6 +18,8 @@ FILE = "MIREN_TEST_RESULTS"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Called by the pytest elsewhere."""
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist, whose reports go to that pytest
+        return
     results = Path(os.environ[FILE]).open("a", encoding="utf-8")  # noqa: SIM115 - open to the end
     config.pluginmanager.register(ResultWriter(config, results))
 
@@ -31,6 +33,7 @@ class ResultWriter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        data.pop("node", None)  # the worker of pytest-xdist, which concerns nobody else
         self._write({"test": report.nodeid, "report": data})
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:

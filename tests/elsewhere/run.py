@@ -63,7 +63,9 @@ class Run(ABC):
             if not over and time.monotonic() - self._heard > self._silence:
                 self.stop()
             elif over and not self._has(test):
-                self._reports.setdefault(test, []).append(self._lost(test))
+                reports = self._reports.setdefault(test, [])
+                if not any(report.failed for report in reports):
+                    reports.append(self._lost(test))
                 break
         return self._reports.pop(test)
 

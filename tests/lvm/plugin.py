@@ -72,8 +72,8 @@ class LvmPlugin:
         return report
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Twins come late: the VMs are at work meanwhile. Later only what wants all CPUs itself."""
-        items.sort(key=lambda item: 2 if _is_marked(item, "alone") else isinstance(item, LvmItem))
+        """Twins come late: the VMs are at work meanwhile."""
+        items.sort(key=lambda item: isinstance(item, LvmItem))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         twins = [item for item in session.items if isinstance(item, LvmItem)]
