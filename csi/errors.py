@@ -20,6 +20,7 @@ and mounts never speak gRPC themselves.
     │   └── BadToken           a page token that is not (or no longer) valid
     ├── Unsupported            the pool or the driver cannot do this
     ├── Unavailable            LVM, the folder or the API server cannot be reached now
+    │   └── Forbidden          the API server lets nobody do this who has the caller's rights
     └── ProgramFailed          a program failed in a way that nobody expected
 """
 
@@ -96,6 +97,10 @@ class Unsupported(DiskError):
 
 class Unavailable(DiskError):
     """Something the driver depends on cannot be reached at the moment."""
+
+
+class Forbidden(Unavailable):
+    """The API server refuses who asks, until somebody grants it."""
 
 
 class ProgramFailed(DiskError):

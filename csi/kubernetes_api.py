@@ -17,7 +17,7 @@ from kubernetes.stream.ws_client import ERROR_CHANNEL
 from websocket import WebSocketException
 
 from csi import DEFAULT_NAMESPACE
-from csi.errors import InvalidRequest, NotFound, Unavailable
+from csi.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 
 TIMEOUT = (3.0, 15.0)
 """Seconds to connect and to wait for an answer."""
@@ -301,7 +301,8 @@ class KubernetesApi:
             return Conflict(said)
         if status == 410:
             return Gone(said)
-        return Unavailable(f"the Kubernetes API server refuses {method} {path}: {said}")
+        kind = Forbidden if status == 403 else Unavailable
+        return kind(f"the Kubernetes API server refuses {method} {path}: {said}")
 
     def _away(self, why: object) -> Unavailable:
         return Unavailable(f"the Kubernetes API server {self._host} cannot be reached: {why}")

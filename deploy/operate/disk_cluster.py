@@ -9,7 +9,7 @@ from controller.lease_objects import LeaseObjects
 from controller.leases import Leases
 from controller.workloads import Pod, Reference, Volume, VolumeClaim
 from csi import COORDINATOR_LABEL
-from csi.errors import DiskError, NotFound, Refused
+from csi.errors import Forbidden, NotFound, Refused
 from csi.kubernetes_api import KubernetesApi, Object
 from csi.object_names import object_name
 from deploy.operate.driver import CallFailed, Driver
@@ -25,10 +25,10 @@ class DiskCluster:
     namespace: str
 
     def uid(self) -> str:
-        """Return what tells this cluster from others; empty for who may not know."""
+        """Return what tells this cluster from others; empty for who may not know that."""
         try:
             found = self.api.get("/api/v1/namespaces/kube-system")
-        except DiskError:
+        except Forbidden:
             return ""
         return str(found["metadata"]["uid"])
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from csi.errors import Busy, NotFound, Unavailable
+from csi.errors import Busy, NotFound, Refused, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
 from deploy.operate import last_backup, mover_life, overview, pruning, subject
@@ -21,7 +21,7 @@ from deploy.operate.mover import Mover
 from deploy.operate.mover_job import Image, MoverJob, ScratchVolume, job_name
 from deploy.operate.places import Repository
 from deploy.operate.progress_bar import ProgressBar
-from tests.cluster.api_server import Cluster
+from tests.cluster.api_server import ApiServer, Cluster
 
 pytestmark = pytest.mark.loop_only  # no pool is in it: once is enough
 
@@ -170,9 +170,8 @@ def end(disks: DiskCluster, seconds_ago: float) -> None:
     moment = then.isoformat(timespec="seconds").replace("+00:00", "Z")
     common = {"status": "True", "lastTransitionTime": moment}
     ended = {
-        "startTime": moment,
-        "completionTime": moment,
-        "conditions": [{"type": one, **common} for one in ("SuccessCriteriaMet", "Complete")],
+        "startTime": "2026-01-01T00:00:00Z",
+        "conditions": [{"type": one, **common} for one in ("FailureTarget", "Failed")],
     }
     path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs/{job().name}/status"
     disks.api.patch(path, {"status": ended})
@@ -259,6 +258,25 @@ def test_what_another_cluster_has_backed_up_is_only_removed_when_that_is_said(
     assert own == ["prune", "--disk", "pgdata", *keep, "--cluster", uid]
     every = pruning.words(disks, "pgdata", keep, all_clusters=True)
     assert every == ["prune", "--disk", "pgdata", *keep]
+
+
+def test_whose_a_backup_is_is_unknown_only_to_who_may_not_know(
+    disks: DiskCluster, api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup without it, for a moment's trouble, would be one that no schedule ever removes."""
+    api_server.kill()
+    try:
+        with pytest.raises(Unavailable):
+            disks.uid()
+    finally:
+        api_server.start()
+    assert disks.uid()
+
+    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig("nobody")))
+    strange = DiskCluster(KubernetesApi(), disks.namespace)
+    assert strange.uid() == ""
+    with pytest.raises(Refused, match="--all-clusters"):
+        pruning.own(strange)
 
 
 def test_without_the_driver_there_is_no_image(disks: DiskCluster) -> None:

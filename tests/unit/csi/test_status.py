@@ -23,6 +23,7 @@ SPEC = [
     (errors.BadToken("x"), grpc.StatusCode.ABORTED),
     (errors.Unsupported("x"), grpc.StatusCode.UNIMPLEMENTED),
     (errors.Unavailable("x"), grpc.StatusCode.UNAVAILABLE),
+    (errors.Forbidden("x"), grpc.StatusCode.UNAVAILABLE),
     (errors.ProgramFailed(["lvs"], 5, "boom"), grpc.StatusCode.INTERNAL),
     (errors.DiskError("x"), grpc.StatusCode.INTERNAL),
 ]
