@@ -1,4 +1,4 @@
-"""How far something is that moves bytes: a bar on a terminal, a line now and then elsewhere."""
+"""How far something is that moves bytes: a bar on a terminal, and nothing elsewhere."""
 
 import sys
 import time
@@ -9,7 +9,6 @@ from controller.capacity import human
 
 _CLEAR_LINE = "\r\x1b[2K"
 _EVERY = 0.2
-_LINE_EVERY = 10.0
 _WIDTH = 24
 _RECENT = 15.0
 """Seconds over which the rate is taken."""
@@ -32,20 +31,18 @@ class ProgressBar:
 
     def show(self, done: int, total: int | None = None, files: int = 0) -> None:
         """Say how many bytes are done, of how many if that is known, and how many files."""
+        if not self._terminal:
+            return
         now = self._clock()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] > _RECENT:
             del self._seen[0]
-        if now - self._last < (_EVERY if self._terminal and self._shown else self._first_after()):
+        if self._shown and now - self._last < _EVERY:
             return
         self._last = now
-        line = describe(done, total, files, self._rate())
-        if self._terminal:
-            self._out.write(f"{_CLEAR_LINE}{line}")
-            self._shown = True
-        else:
-            self._out.write(f"{line}\n")
+        self._out.write(f"{_CLEAR_LINE}{describe(done, total, files, self._rate())}")
         self._out.flush()
+        self._shown = True
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -64,9 +61,6 @@ class ProgressBar:
     def seconds(self) -> float:
         """For how long it has been there."""
         return self._clock() - self._began
-
-    def _first_after(self) -> float:
-        return 0.0 if self._terminal else _LINE_EVERY
 
     def _rate(self) -> float:
         (began, before), (now, done) = self._seen[0], self._seen[-1]
