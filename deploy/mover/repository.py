@@ -1,15 +1,16 @@
 """Backups in a restic repository.
 
 A snapshot there is a backup of the disk that its host names; its tags say what the disk was. restic
-writes a snapshot when everything is stored, so what is killed leaves none, and one that lacks files
-is taken away again. Only what has the tag `complete` is listed.
+writes a snapshot when everything is stored, so what is killed leaves none. One that lacks files is
+taken away again; should that fail, its tag tells of more files than it has, and it is none that is
+listed or counted, like all without the tag `complete`.
 """
 
 import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 
 _COMPLETE = "complete"
 _CLUSTER = "cluster"
+_FILES = "files"
 _IMAGE = "disk.img"
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _SHORT = 8
@@ -41,12 +43,16 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
 
     Raises DiskError; no such backup is listed then.
     """
-    with opened(os.environ, lines.note) as restic, ExitStack() as stack:
+    with opened(os.environ, lines.note) as restic:
         _ensure(restic, lines)
-        sockets = None if block else stack.enter_context(_find_sockets(folder))
-        what = _device_words(folder) if block else (str(folder),)
+        if block:
+            what: tuple[str, ...] = _device_words(folder)
+        else:
+            files, sockets = _counted(folder)
+            what = (f"--tag={_FILES}={files}", str(folder))
         summary = _store(restic, (*_backup_words(about), *what), lines)
-        if sockets:
+        if not block:
+            _require_all(restic, summary, files)
             _note_sockets(sockets, folder, lines)
     return {
         "backup": str(summary["snapshot_id"])[:_SHORT],
@@ -78,6 +84,16 @@ def _store(restic: Restic, words: Sequence[str], lines: Lines) -> Message:
             restic.run("forget", str(summary["snapshot_id"]))
         raise
     return summary
+
+
+def _require_all(restic: Restic, summary: Message, files: int) -> None:
+    """Raise Unavailable, and take the backup away, when it has not so many files."""
+    stored = summary["total_files_processed"]
+    if stored != files:
+        restic.run("forget", str(summary["snapshot_id"]))
+        raise Unavailable(
+            f"the disk has {files} files and {stored} were stored, so nothing is kept of this backup"
+        )
 
 
 def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
@@ -131,6 +147,7 @@ def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = ""
     words = [f"--keep-{period}={number}" for period, number in keep.items() if number]
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
+        _forget_incomplete(restic)
         tags = f"{_COMPLETE},{_CLUSTER}={cluster}" if cluster else _COMPLETE
         of = (f"--host={disk}", f"--tag={tags}", "--group-by=host")
         restic.run("forget", "--prune", *of, *words, heard=groups.append)
@@ -226,12 +243,21 @@ def _device_words(folder: Path) -> tuple[str, ...]:
     return "--stdin-filename", _IMAGE, "--stdin-from-command", "--", "cat", str(image.path(folder))
 
 
-def _find_sockets(folder: Path) -> Child:
-    return Child(("find", str(folder), "-type", "s", "-print0"))
+def _counted(folder: Path) -> tuple[int, list[bytes]]:
+    """Return the number of a folder's regular files, and its sockets, which restic leaves out.
+
+    Raises Unavailable when not all of it can be read.
+    """
+    found = ("(", "-type", "s", "-print0", "-o", "-type", "f", "-printf", "\\0", ")")
+    with Child(("find", str(folder), *found)) as find:
+        *names, _ = b"".join(chunks(find.output)).split(b"\0")
+        if find.wait() != 0:
+            raise Unavailable(f"the disk could not be read: {find.said}")
+    sockets = [name for name in names if name]
+    return len(names) - len(sockets), sockets
 
 
-def _note_sockets(find: Child, folder: Path, lines: Lines) -> None:
-    names = b"".join(chunks(find.output)).split(b"\0")[:-1]
+def _note_sockets(names: Sequence[bytes], folder: Path, lines: Lines) -> None:
     for name in names:
         shown = name.removeprefix(os.fsencode(folder) + b"/").decode("utf-8", "backslashreplace")
         lines.note(tree.left_out(shown))
@@ -273,8 +299,26 @@ def _backups(restic: Restic, *ids: str) -> list[Facts]:
     snapshots: list[Message] = []
     words = ("snapshots", "--no-lock", *ids)
     restic.run(*words, heard=snapshots.append, patience=_FIRST_ANSWER)
-    found = [_facts(one) for one in snapshots if _COMPLETE in (one.get("tags") or [])]
+    found = [_facts(one) for one in snapshots if _is_complete(one)]
     return sorted(found, key=lambda one: str(one["time"]))
+
+
+def _is_complete(snapshot: Message) -> bool:
+    return _COMPLETE in _tags(snapshot) and not _lacks_files(snapshot)
+
+
+def _lacks_files(snapshot: Message) -> bool:
+    """Tell whether a backup has not all files that its disk had."""
+    tags, summary = _tags(snapshot), snapshot.get("summary") or {}
+    return _FILES in tags and tags[_FILES] != str(summary.get("total_files_processed"))
+
+
+def _forget_incomplete(restic: Restic) -> None:
+    """Remove backups that lack files, which a killed mover may have left."""
+    found: list[Message] = []
+    restic.run("snapshots", f"--tag={_COMPLETE}", heard=found.append)
+    if lacking := [str(one["id"]) for one in found if _lacks_files(one)]:
+        restic.run("forget", *lacking)
 
 
 def _find(restic: Restic, backup: str) -> Facts:
@@ -286,8 +330,12 @@ def _find(restic: Restic, backup: str) -> Facts:
     return found[0]
 
 
+def _tags(snapshot: Message) -> dict[str, str]:
+    return dict(tag.partition("=")[::2] for tag in snapshot.get("tags") or [])
+
+
 def _facts(snapshot: Message) -> Facts:
-    tags = dict(tag.partition("=")[::2] for tag in snapshot["tags"])
+    tags = _tags(snapshot)
     summary: Mapping[str, Any] = snapshot.get("summary") or {}
     return {
         "backup": snapshot["id"][:_SHORT],

@@ -195,23 +195,52 @@ def test_a_file_that_cannot_be_read(tree: Path, volumes: Volumes, repository: Mo
     assert repository.listed(tree) == []
 
 
-def test_a_restic_that_ends_all_the_same_leaves_no_backup(
-    tree: Path, volumes: Volumes, repository: Mover, tmp_path: Path
-) -> None:
-    """A fake: whether restic is faster than the signal that ends it cannot be said."""
-    programs = tmp_path / "deaf"
-    programs.mkdir()
-    deaf = f"#!/bin/sh\ntrap '' TERM\nsetsid {go_program('restic')} \"$@\"\n"
-    (programs / "restic").write_text(deaf)
-    (programs / "restic").chmod(0o755)
+@pytest.fixture
+def deaf(tmp_path: Path, tree: Path, volumes: Volumes) -> Callable[[str], Mover]:
+    """Returns a mover of a tree that cannot be read, whose restic ends before the signal comes.
+
+    A fake: whether it is faster than that signal cannot be said. A shell line does what else
+    happens at its next call.
+    """
     (tree / "unreadable").touch()
     volumes.put_unreadable(tree / "unreadable")
-    at = tmp_path / "repository"
 
-    failure = Mover(programs).at(at).backup(tree).failure
+    def mover(meanwhile: str) -> Mover:
+        programs = tmp_path / "deaf"
+        programs.mkdir()
+        calls = f"case \" $* \" in *' forget '*) {meanwhile};; esac"
+        text = f"#!/bin/sh\ntrap '' TERM\n{calls}\nsetsid {go_program('restic')} \"$@\"\n"
+        (programs / "restic").write_text(text)
+        (programs / "restic").chmod(0o755)
+        return Mover(programs)
+
+    return mover
+
+
+def test_a_restic_that_ends_all_the_same_leaves_no_backup(
+    tree: Path, deaf: Callable[[str], Mover], repository: Mover, tmp_path: Path
+) -> None:
+    failure = deaf("true").at(tmp_path / "repository").backup(tree).failure
 
     assert "/disk/unreadable" in failure
     assert repository.listed(tree) == []
+
+
+def test_what_lacks_files_is_no_backup_though_nobody_took_it_away(
+    tree: Path, deaf: Callable[[str], Mover], repository: Mover, tmp_path: Path, folder: Folder
+) -> None:
+    killed = (
+        deaf("kill -KILL $PPID; exit").at(tmp_path / "repository").start(tree, "backup", said())
+    )
+    assert killed.status() == -signal.SIGKILL
+    assert repository.listed(tree) == []
+
+    good = repository.backup(folder("good"), time="2026-11-26T11:00:00Z").result["backup"]
+
+    # It would else be the last one, to be kept instead of a good one.
+    pruned = repository.run(tree, "prune", "--disk=pgdata", "--keep-last=1").result
+    assert pruned == {"kept": [good], "removed": []}
+    assert repository.run(tree, "check").result["backups"] == 1
 
 
 def test_two_backups_at_once(large: Path, repository: Mover, tree: Path) -> None:
