@@ -92,7 +92,7 @@ def _require_all(restic: Restic, summary: Message, files: int) -> None:
     if stored != files:
         restic.run("forget", str(summary["snapshot_id"]))
         raise Unavailable(
-            f"the disk has {files} files and {stored} were stored, so nothing is kept of this backup"
+            f"the disk has {files} files and {stored} were stored: nothing is kept of this backup"
         )
 
 
