@@ -16,6 +16,7 @@ from tests.cluster.api_server import ApiServer, Cluster
 from tests.cluster.beside import OPTION as CLUSTERS
 from tests.cluster.plugin import ClustersPlugin
 from tests.lvm.plugin import LvmPlugin
+from tests.lvm.vm import usable_cpus
 
 _MARKERS = (
     "loop_only: not for the LVM pool",
@@ -38,8 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         CLUSTERS,
         type=int,
-        default=3,
-        help="divide the tests that want a cluster among so many (default: 3), each module on one",
+        default=len(usable_cpus()),
+        help="divide the tests that want a cluster among so many (default: one for each CPU),"
+        " each module on one",
     )
 
 

@@ -6,10 +6,13 @@ remain items of this one, which hands their reports on as its own.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.beside import RunBeside
+
+_HERE = Path(__file__).resolve().parent
 
 
 class ClustersPlugin:
@@ -31,7 +34,7 @@ class ClustersPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tests of clusters come last: their results are there when the others are done."""
-        wanting = [item for item in items if wants_cluster(item)]
+        wanting = [item for item in items if _wants_cluster(item)]
         # Each module stays on one cluster.
         self._clusters = min(self._most, len({item.path for item in wanting}))
         if self._clusters > 1:
@@ -54,6 +57,6 @@ class ClustersPlugin:
             self._run.close()
 
 
-def wants_cluster(item: pytest.Item) -> bool:
+def _wants_cluster(item: pytest.Item) -> bool:
     """Whether a test runs in a cluster with nodes."""
-    return "kubernetes" in getattr(item, "fixturenames", ())
+    return _HERE in item.path.parents and "kubernetes" in getattr(item, "fixturenames", ())
