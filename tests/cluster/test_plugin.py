@@ -74,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Probe:
 @pytest.fixture(scope="module")
 def session(project: Probe) -> list[str]:
     """What pytest prints."""
-    return project.run()
+    return project.run("--clusters=2")
 
 
 def _summaries(session: list[str]) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_a_pytest_that_dies_fails_the_rest_with_its_output_once(session: list[st
 
 
 def test_a_single_module_has_its_cluster_here(project: Probe) -> None:
-    words = ("tests/cluster/test_second.py", "-k", "here or without")
+    words = ("--clusters=2", "tests/cluster/test_second.py", "-k", "here or without")
 
     pids = _summaries(project.run(*words))
 
