@@ -356,22 +356,6 @@ def test_who_is_told_to_end_leaves_nothing(
     writer.goes_on()
 
 
-def test_the_command_is_killed_and_the_next_one_finds_all_in_order(
-    keeper: Keeper, writer: Writer, held_up: "subprocess.Popen[str]", bucket: str
-) -> None:
-    held_up.kill()
-    held_up.communicate(timeout=60)
-    lets_go(writer)
-
-    said = keeper.does("backup", writer.volume, "--to", bucket)
-
-    # The mover has done its work, whoever listened.
-    first, second = json.loads(keeper.does("backup", "list", bucket, "-o", "json"))
-    assert f" as {second['backup']}: " in said
-    assert first["time"] < second["time"]
-    writer.goes_on()
-
-
 KILLS: Mapping[str, Callable[[Driver, Node], None]] = {
     "controller": lambda driver, node: kill_container(driver, node, "controller"),
     "node": lambda driver, node: kill_container(driver, node, "node"),
@@ -421,6 +405,25 @@ def test_a_backup_outlives_what_is_killed_around_it(
     writer.goes_on()
     assert writer.lost() == []
     assert "1 backup" in keeper.does("backup", "verify", bucket, "--read-data")
+
+
+def test_the_command_is_killed_and_the_next_one_finds_all_in_order(
+    keeper: Keeper, writer: Writer, bucket: str, absent: S3Server
+) -> None:
+    command = begins_to_move(keeper, "backup", writer.volume, "--to", bucket)
+    command.kill()
+    command.communicate(timeout=60)
+    absent.start()
+    running = "status.phase=Running"
+    wait_until(lambda: not keeper.movers("pod", running), "its mover has ended", within=120)
+
+    said = keeper.does("backup", writer.volume, "--to", bucket)
+
+    # The mover has done its work, whoever listened.
+    first, second = json.loads(keeper.does("backup", "list", bucket, "-o", "json"))
+    assert f" as {second['backup']}: " in said
+    assert first["time"] < second["time"]
+    writer.goes_on()
 
 
 def test_a_restore_that_is_killed_leaves_no_disk_and_is_done_again(
