@@ -87,20 +87,20 @@ class Mover:
         while True:
             try:
                 now = self._look()
-                for text in log.new():
-                    found = self._told(text)
-                    if found is not None:
-                        return found
+                new = [*log.new()] if now.found else []
                 answered = time.monotonic()
-            except NotFound:
-                raise self._lost() from None
-            except Unavailable:
+            # A kubelet that has just been started again does not know its pods at first.
+            except (Unavailable, NotFound):
                 if time.monotonic() - answered > _PATIENCE:
                     raise
                 time.sleep(_LOG_EVERY)
                 continue
             if now.found is None:
                 raise self._lost()
+            for text in new:
+                found = self._told(text)
+                if found is not None:
+                    return found
             if now.state.stage in {Stage.SUCCEEDED, Stage.FAILED}:
                 said = " ".join(" ".join(self._unheard[-_LAST_LINES:]).split())
                 raise Unavailable(

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from csi.errors import Unavailable
+from csi.errors import NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from deploy.operate.container_log import ContainerLog
+from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.mover import Mover
 from deploy.operate.mover_lines import Facts, MoverFailed, Note, Progress, Result, parse
 from deploy.operate.mover_pod import PodState, Stage, state_of
 from deploy.operate.progress_bar import ProgressBar, describe, duration
@@ -154,6 +156,36 @@ class Log(KubernetesApi):
         # To the second, as kubelet does.
         lines = self.lines.splitlines(keepends=True)
         return "".join(one for one in lines if one[:19] >= since[:19])
+
+
+class StartedAgain(Log):
+    """Whose kubelet does not know its pods for a moment, and answers 404. A fake, for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = '2026-01-01T00:00:00.1Z {"result": {"backup": "1a2b3c4d"}}\n'
+        self.unknown = 2
+
+    def list(self, path: str, query: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002
+        running = pod("Running", running={})
+        running["metadata"] = {"name": "backup-1", "uid": "u"}
+        return [running] if path.endswith("/pods") else []
+
+    def text(self, path: str, query: Any = None) -> str:
+        if self.unknown:
+            self.unknown -= 1
+            raise NotFound('the Kubernetes API server says: pods "backup-1" not found')
+        return super().text(path, query)
+
+
+def test_a_kubelet_that_was_started_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.operate.mover._LOG_EVERY", 0.0)
+    cluster = DiskCluster(StartedAgain(), "miren-system")
+    job = {"metadata": {"name": "backup-1", "uid": "j"}}
+    mover = Mover(cluster, job, None, ProgressBar(io.StringIO()))
+    mover.wait_started(1.0)
+
+    assert mover.result() == {"backup": "1a2b3c4d"}
 
 
 def test_each_line_of_a_log_is_read_once_and_whole() -> None:
