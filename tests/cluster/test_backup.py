@@ -414,8 +414,8 @@ def test_the_command_is_killed_and_the_next_one_finds_all_in_order(
     command.kill()
     command.communicate(timeout=60)
     absent.start()
-    running = "status.phase=Running"
-    wait_until(lambda: not keeper.movers("pod", running), "its mover has ended", within=120)
+    (job,) = keeper.movers("job")
+    keeper.kubernetes.wait(f"job/{job}", "condition=Complete", namespace=NAMESPACE, within=120)
 
     said = keeper.does("backup", writer.volume, "--to", bucket)
 
