@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import tarfile
 import uuid
@@ -427,7 +428,7 @@ def test_the_command_is_killed_and_the_next_one_finds_all_in_order(
 
 
 def test_a_restore_that_is_killed_leaves_no_disk_and_is_done_again(
-    keeper: Keeper, apps: Apps, bucket: str, new: str, s3: S3Server
+    keeper: Keeper, apps: Apps, bucket: str, new: str
 ) -> None:
     """Its mover waits for somebody who goes on: the next command says how to be rid of it."""
     keeper.does("create", "origin", "--size", "64Mi")
@@ -435,14 +436,17 @@ def test_a_restore_that_is_killed_leaves_no_disk_and_is_done_again(
     apps.ready("app", within=90)
     apps.run("app", "seq 1000 >/data/log; sync")
     keeper.does("backup", "origin", "--to", bucket)
-    s3.close()
-    try:
-        command = begins_to_move(keeper, "restore", bucket, "--as", new)
-        command.kill()
-        command.communicate(timeout=60)
-        assert "does not exist" in keeper.fails("status", new)
-    finally:
-        s3.start()
+    command = keeper.begins("restore", bucket, "--as", new)
+
+    def movers(*fields: str) -> list[str]:
+        return [one for one in keeper.movers("pod", *fields) if one.startswith("restore-")]
+
+    wait_until(movers, "its mover is made", within=90)
+    command.send_signal(signal.SIGSTOP)  # its mover alone goes on
+    wait_until(lambda: movers("status.phase=Running"), "its mover runs", within=90)
+    command.kill()
+    command.communicate(timeout=60)
+    assert "does not exist" in keeper.fails("status", new)
     (job,) = keeper.movers("job")
     busy = keeper.fails("restore", bucket, "--as", new)
     advice = f"kubectl delete job -n {NAMESPACE} {job}"
@@ -454,6 +458,9 @@ def test_a_restore_that_is_killed_leaves_no_disk_and_is_done_again(
     assert_holds(records(apps, new), 1000)
     apps.delete("pod", "app")
     apps.delete("pvc", "origin")
+    wait_until(
+        lambda: keeper.run("delete", "origin", "--yes").returncode == 0, "it is free", within=60
+    )
 
 
 def test_a_disk_is_replaced_only_when_nobody_has_it(
