@@ -17,11 +17,11 @@ from tests.lvm.vm import usable_cpus
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What wants a cluster without the driver comes before that is installed."""
-    items.sort(key=lambda item: _wants(item, "driver"))
+    items.sort(key=lambda item: _wants(item, "kubernetes", "driver"))
 
 
-def _wants(item: pytest.Item, fixture: str) -> bool:
-    return fixture in getattr(item, "fixturenames", ())
+def _wants(item: pytest.Item, *fixtures: str) -> bool:
+    return {*fixtures} <= {*getattr(item, "fixturenames", ())}
 
 
 @pytest.fixture(scope="session")
