@@ -1,9 +1,7 @@
 """Backups in a restic repository.
 
-A snapshot there is a backup of the disk that its host names; its tags say what the disk was. restic
-writes a snapshot when everything is stored, so what is killed leaves none. One that lacks files is
-taken away again; should that fail, its tag tells of more files than it has, and it is none that is
-listed or counted, like all without the tag `complete`.
+restic writes a snapshot when everything is stored, so what is killed leaves none; one that lacks
+files is taken away again. `deploy.mover.snapshot_facts` says which snapshots are backups.
 """
 
 import fcntl
@@ -12,12 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from csi import programs
 from csi.errors import Busy, DiskError, Incompatible, InvalidRequest, NotFound, Unavailable
 from csi.files import opened as opened_file
-from deploy.mover import image, tree
+from deploy.mover import image, snapshot_facts, tree
 from deploy.mover.about import About
 from deploy.mover.children import Child, chunks
 from deploy.mover.complaints import INCOMPLETE, NO_REPOSITORY, DamagedRepository, Message
@@ -29,12 +26,8 @@ Facts = dict[str, object]
 PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 """What `prune` keeps a number of."""
 
-_COMPLETE = "complete"
-_CLUSTER = "cluster"
-_FILES = "files"
 _IMAGE = "disk.img"
 _ID = re.compile(r"[0-9a-f]{8,64}")
-_SHORT = 8
 _FIRST_ANSWER = 60.0
 
 
@@ -46,37 +39,51 @@ def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
     with opened(os.environ, lines.note) as restic:
         _ensure(restic, lines)
         if block:
-            what: tuple[str, ...] = _device_words(folder)
+            summary = _store(restic, about, _device_words(folder), None, lines)
         else:
             files, sockets = _counted(folder)
-            what = (f"--tag={_FILES}={files}", str(folder))
-        summary = _store(restic, (*_backup_words(about), *what), lines)
-        if not block:
-            _require_all(restic, summary, files)
+            summary = _store(restic, about, (str(folder),), files, lines)
             _note_sockets(sockets, folder, lines)
     return {
-        "backup": str(summary["snapshot_id"])[:_SHORT],
+        "backup": snapshot_facts.short(summary["snapshot_id"]),
         "bytes": summary["total_bytes_processed"],
         "added": summary["data_added_packed"],
         "files": summary["total_files_processed"],
     }
 
 
-def _store(restic: Restic, words: Sequence[str], lines: Lines) -> Message:
-    """Have restic store a snapshot, and return its summary; raises DiskError, and none is left."""
+def _store(
+    restic: Restic, about: About, what: Sequence[str], files: int | None, lines: Lines
+) -> Message:
+    """Have restic store a snapshot, and return its summary; raises DiskError, and none is left.
+
+    Args:
+        restic: where.
+        about: the disk.
+        what: restic's words for what of it is stored.
+        files: how many that must be; None for a device.
+        lines: told how far it is.
+    """
     summary: Message = {}
 
     def heard(message: Message) -> None:
         if message.get("message_type") == "status":
-            done, files = _number(message, "bytes_done"), _number(message, "files_done")
-            lines.progress(done, message.get("total_bytes"), files)
+            done, so_far = _number(message, "bytes_done"), _number(message, "files_done")
+            lines.progress(done, message.get("total_bytes"), so_far)
         elif message.get("message_type") == "summary":
             summary.update(message)
 
+    words = ("backup", *snapshot_facts.words(about, files), *what)
     try:
         if restic.run(*words, heard=heard, accept=(0, INCOMPLETE)) == INCOMPLETE:
             raise Unavailable(
                 "parts of the disk could not be read, so nothing is kept of this backup"
+            )
+        stored = summary["total_files_processed"]
+        if files not in {None, stored}:
+            raise Unavailable(
+                f"the disk has {files} files and {stored} were stored, so nothing is kept of this"
+                " backup"
             )
     except DiskError:
         # It may have come to its end all the same.
@@ -84,16 +91,6 @@ def _store(restic: Restic, words: Sequence[str], lines: Lines) -> Message:
             restic.run("forget", str(summary["snapshot_id"]))
         raise
     return summary
-
-
-def _require_all(restic: Restic, summary: Message, files: int) -> None:
-    """Raise Unavailable, and take the backup away, when it has not so many files."""
-    stored = summary["total_files_processed"]
-    if stored != files:
-        restic.run("forget", str(summary["snapshot_id"]))
-        raise Unavailable(
-            f"the disk has {files} files and {stored} were stored: nothing is kept of this backup"
-        )
 
 
 def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
@@ -148,11 +145,12 @@ def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = ""
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
         _forget_incomplete(restic)
-        tags = f"{_COMPLETE},{_CLUSTER}={cluster}" if cluster else _COMPLETE
+        made_by = f",{snapshot_facts.CLUSTER}={cluster}" if cluster else ""
+        tags = f"{snapshot_facts.COMPLETE}{made_by}"
         of = (f"--host={disk}", f"--tag={tags}", "--group-by=host")
         restic.run("forget", "--prune", *of, *words, heard=groups.append)
     kept, removed = (
-        [one["id"][:_SHORT] for group in groups for one in group.get(which) or []]
+        [snapshot_facts.short(one["id"]) for group in groups for one in group.get(which) or []]
         for which in ("keep", "remove")
     )
     return {"kept": kept, "removed": removed}
@@ -220,24 +218,6 @@ def _exists(restic: Restic) -> bool:
     return _first(restic, "unlock", accept=(0, NO_REPOSITORY)) == 0
 
 
-def _backup_words(about: About) -> tuple[str, ...]:
-    tags = {
-        "size": about.size,
-        "filesystem": about.filesystem,
-        "mode": about.mode,
-        _CLUSTER: about.cluster,
-    }
-    moment = about.moment()
-    return (
-        "backup",
-        f"--host={about.disk}",
-        "--group-by=host",
-        f"--tag={_COMPLETE}",
-        *(f"--tag={name}={value}" for name, value in tags.items() if value),
-        *([f"--time={moment:%Y-%m-%d %H:%M:%S}"] if moment else []),
-    )
-
-
 def _device_words(folder: Path) -> tuple[str, ...]:
     # Unlike with a pipe to its input, restic keeps nothing if the program that reads is killed.
     return "--stdin-filename", _IMAGE, "--stdin-from-command", "--", "cat", str(image.path(folder))
@@ -299,25 +279,15 @@ def _backups(restic: Restic, *ids: str) -> list[Facts]:
     snapshots: list[Message] = []
     words = ("snapshots", "--no-lock", *ids)
     restic.run(*words, heard=snapshots.append, patience=_FIRST_ANSWER)
-    found = [_facts(one) for one in snapshots if _is_complete(one)]
+    found = [snapshot_facts.facts(one) for one in snapshots if snapshot_facts.is_complete(one)]
     return sorted(found, key=lambda one: str(one["time"]))
-
-
-def _is_complete(snapshot: Message) -> bool:
-    return _COMPLETE in _tags(snapshot) and not _lacks_files(snapshot)
-
-
-def _lacks_files(snapshot: Message) -> bool:
-    """Tell whether a backup has not all files that its disk had."""
-    tags, summary = _tags(snapshot), snapshot.get("summary") or {}
-    return _FILES in tags and tags[_FILES] != str(summary.get("total_files_processed"))
 
 
 def _forget_incomplete(restic: Restic) -> None:
     """Remove backups that lack files, which a killed mover may have left."""
     found: list[Message] = []
-    restic.run("snapshots", f"--tag={_COMPLETE}", heard=found.append)
-    if lacking := [str(one["id"]) for one in found if _lacks_files(one)]:
+    restic.run("snapshots", f"--tag={snapshot_facts.COMPLETE}", heard=found.append)
+    if lacking := [str(one["id"]) for one in found if snapshot_facts.lacks_files(one)]:
         restic.run("forget", *lacking)
 
 
@@ -328,28 +298,6 @@ def _find(restic: Restic, backup: str) -> Facts:
     if len(found) != 1:
         raise NotFound(f"there is no complete backup {backup} at {restic.repository}: list them")
     return found[0]
-
-
-def _tags(snapshot: Message) -> dict[str, str]:
-    return dict(tag.partition("=")[::2] for tag in snapshot.get("tags") or [])
-
-
-def _facts(snapshot: Message) -> Facts:
-    tags = _tags(snapshot)
-    summary: Mapping[str, Any] = snapshot.get("summary") or {}
-    return {
-        "backup": snapshot["id"][:_SHORT],
-        "disk": snapshot["hostname"],
-        "time": snapshot["time"],
-        "size": int(tags.get("size", 0)),
-        "filesystem": tags.get("filesystem", ""),
-        "mode": tags.get("mode", "filesystem"),
-        "cluster": tags.get(_CLUSTER, ""),
-        "bytes": summary.get("total_bytes_processed", 0),
-        # Unlike what a restore counts, without folders.
-        "files": summary.get("total_files_processed", 0),
-        "added": summary.get("data_added_packed", 0),
-    }
 
 
 def _number(message: Message, name: str) -> int:
