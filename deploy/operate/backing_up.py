@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.capacity import human
@@ -31,7 +31,7 @@ from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.hooks import HookFailed, Hooks
 from deploy.operate.last_backup import LastBackup
 from deploy.operate.mover import Mover
-from deploy.operate.mover_job import MoverJob, ScratchVolume, job_name
+from deploy.operate.mover_job import HEARD_WITHIN, MoverJob, ScratchVolume, job_name
 from deploy.operate.mover_lines import Facts
 from deploy.operate.places import LocalFile, Place, Repository
 from deploy.operate.progress_bar import ProgressBar, duration
@@ -98,7 +98,7 @@ class _Backup:
         self, words: list[str], repository: Repository | None, opened_by: Credentials
     ) -> MoverJob:
         disk = self.disk
-        job = MoverJob(
+        return MoverJob(
             name=job_name("backup", disk.name),
             kind="backup",
             image=mover_life.image_of(self.cluster),
@@ -108,9 +108,9 @@ class _Backup:
             volume=ScratchVolume.copy(disk.name, self.arguments.snapshot, block=disk.is_block),
             repository=repository,
             secret=opened_by.secret,
+            # It may have ended long before the hook has.
+            heard_within=HEARD_WITHIN + self.hooks.after_takes,
         )
-        # It may have ended long before the hook has.
-        return replace(job, heard_within=job.heard_within + self.hooks.after_takes)
 
 
 def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:

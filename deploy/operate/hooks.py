@@ -1,6 +1,5 @@
 """Commands that an app runs around the cut of its disk's snapshot."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from csi.kubernetes_api import KubernetesApi, Object
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
 
-_WITHIN = 600.0
+_WITHIN = 600
 """Seconds for a hook."""
 _MOST = 2000
 """Characters of its output that are shown."""
@@ -58,7 +57,7 @@ class Hooks:
     @property
     def after_takes(self) -> int:
         """Seconds that the command after the cut may take."""
-        return math.ceil(_WITHIN) if self._place and self._after else 0
+        return _WITHIN if self._place and self._after else 0
 
     @contextmanager
     def around(self) -> Iterator[None]:

@@ -19,6 +19,8 @@ TOKEN_KEY = f"{KEY_PREFIX}token"
 HEARD_KEY = f"{KEY_PREFIX}heard-within"
 """The annotation of a Job with the seconds after its end in which its command hears of that."""
 CONTAINER = "mover"
+HEARD_WITHIN = 30
+"""Seconds in which a command that only listens hears of that."""
 _MAKES = {"backup", "init"}
 """The kinds that make a repository which does not exist."""
 _VOLUME = "disk"
@@ -95,7 +97,7 @@ class MoverJob:
     suspended: bool = False
     token: str = ""
     """Tells it from another command's of the same name."""
-    heard_within: int = 30
+    heard_within: int = HEARD_WITHIN
     """Seconds after its end in which its command hears how it went."""
 
     def manifest(self) -> Object:

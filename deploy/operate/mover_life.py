@@ -13,19 +13,14 @@ from csi.errors import Busy, DiskError, NotFound, Unavailable
 from csi.kubernetes_api import Conflict, Object
 from deploy import console
 from deploy.operate.disk_cluster import DiskCluster
+from deploy.operate.job_state import ended_at, is_over
 from deploy.operate.mover import Mover
-from deploy.operate.mover_job import HEARD_KEY, KIND_KEY, TOKEN_KEY, Image, MoverJob
+from deploy.operate.mover_job import KIND_KEY, TOKEN_KEY, Image, MoverJob
 from deploy.operate.progress_bar import ProgressBar
 from deploy.operate.tables import age
 
 _EVERY = 0.5
 _GONE_WITHIN = 60.0
-_STALE = 60.0
-"""Seconds after which a Job that was never let loose is taken for one whose command is gone."""
-
-_UNSTARTED = 3600.0
-"""Seconds after which the same holds for one whose pod does not run: commands wait not as long."""
-
 POD_NAME, POD_UID = "MIREN_POD_NAME", "MIREN_POD_UID"
 """Variables that name the pod in which the command runs: its movers go with it."""
 
@@ -110,7 +105,7 @@ def _make_room(cluster: DiskCluster, job: MoverJob) -> None:
     found = _settled(cluster, job.name)
     if found is None:
         return
-    if not (_is_over(found) or found["metadata"].get("deletionTimestamp")):
+    if not (is_over(found) or found["metadata"].get("deletionTimestamp")):
         since = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
         what = f'a {job.kind} of disk "{job.disk}"' if job.disk else f"a {job.kind}"
         raise Busy(
@@ -133,40 +128,16 @@ def _settled(cluster: DiskCluster, name: str) -> Object | None:
             found = cluster.api.get(f"{_jobs(cluster)}/{name}")
         except NotFound:
             return None
-        if not _ended(found) or _is_over(found) or time.monotonic() > deadline:
+        if not ended_at(found) or is_over(found) or time.monotonic() > deadline:
             return found
         time.sleep(_EVERY)
-
-
-def _is_over(job: Object) -> bool:
-    """Tell whether nobody waits for a Job any more."""
-    if ended := _ended(job):
-        heard_within = (job["metadata"].get("annotations") or {}).get(HEARD_KEY, "")
-        return _seconds_since(ended) > (int(heard_within) if heard_within.isdecimal() else 0)
-    since = _seconds_since(job["metadata"]["creationTimestamp"])
-    if job["spec"].get("suspend"):
-        return since > _STALE
-    return not (job.get("status") or {}).get("ready") and since > _UNSTARTED
-
-
-def _ended(job: Object) -> str | None:
-    """Return when a Job has ended, if it has."""
-    for one in (job.get("status") or {}).get("conditions") or ():
-        if one["type"] in {"Complete", "Failed"} and one["status"] == "True":
-            return str(one["lastTransitionTime"])
-    return None
-
-
-def _seconds_since(moment: str) -> float:
-    then = datetime.fromisoformat(moment)
-    return (datetime.now(then.tzinfo) - then).total_seconds()
 
 
 def _forget_abandoned(cluster: DiskCluster) -> None:
     """Remove Jobs that were never let loose, with the Secrets of the commands that are gone."""
     with suppress(DiskError, Conflict):  # it is not what was asked for
         for found in cluster.api.list(_jobs(cluster), {"labelSelector": KIND_KEY}):
-            if found["spec"].get("suspend") and _is_over(found):
+            if found["spec"].get("suspend") and is_over(found):
                 _delete(cluster, found, within=0.0)
 
 

@@ -13,7 +13,7 @@ import pytest
 from csi.errors import Busy, NotFound, Refused, Unavailable
 from csi.kubernetes_api import KubernetesApi
 from csi.persistent_volume import COORDINATOR, unclaimed
-from deploy.operate import last_backup, mover_life, overview, pruning, subject
+from deploy.operate import job_state, last_backup, mover_life, overview, pruning, subject
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster, volume_path
 from deploy.operate.figures import Figures
 from deploy.operate.last_backup import KEY, LastBackup
@@ -152,7 +152,7 @@ def test_one_that_nobody_waits_for_any_more_makes_room(
     """Its pod has not started, and its command is gone; but one that works is left alone."""
     path = f"/apis/batch/v1/namespaces/{disks.namespace}/jobs"
     disks.api.create(path, job().manifest())
-    monkeypatch.setattr(mover_life, "_UNSTARTED", -1.0)
+    monkeypatch.setattr(job_state, "_UNSTARTED", -1.0)
     working = {"status": {"active": 1, "ready": 1}}
     disks.api.patch(f"{path}/{job().name}/status", working)
     with pytest.raises(Busy, match="is under way"), begun(disks):
@@ -221,7 +221,7 @@ def test_the_next_command_removes_what_a_killed_one_has_left(
         disks.api.create(path, one.manifest())
     with begun(disks, SECRETS, name="list-3"):
         assert "deletionTimestamp" not in disks.api.get(f"{path}/list-1")["metadata"]
-    monkeypatch.setattr(mover_life, "_STALE", -1.0)
+    monkeypatch.setattr(job_state, "_STALE", -1.0)
 
     with begun(disks, SECRETS), suppress(NotFound):
         assert disks.api.get(f"{path}/list-1")["metadata"]["deletionTimestamp"]
