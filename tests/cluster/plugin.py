@@ -5,20 +5,15 @@ one. Another pytest runs these tests, which starts as soon as no VM with real LV
 remain items of this one, which hands their reports on as its own.
 """
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.beside import RunBeside
-from tests.lvm.vm import ROOT
+from tests.cluster.image_ahead import ImageAhead
 
 _HERE = Path(__file__).resolve().parent
-_BUILD = "from tests.cluster import images; images.driver()"
 
 
 class ClustersPlugin:
@@ -36,30 +31,22 @@ class ClustersPlugin:
         self._there: dict[pytest.Item, None] = {}
         self._clusters = 1
         self._run: RunBeside | None = None
-        self._image: subprocess.Popen[bytes] | None = None
+        self._image: ImageAhead | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tests of clusters come last: their results are there when the others are done."""
+        items.sort(key=_wants_cluster)
         wanting = [item for item in items if _wants_cluster(item)]
         # Each module stays on one cluster.
         self._clusters = min(self._most, len({item.path for item in wanting}))
         if self._clusters > 1:
             self._there = dict.fromkeys(wanting)
-            items.sort(key=self._there.__contains__)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Have the driver's image built, if it is to be, with what time the others leave."""
         wanted = any("driver_image" in getattr(item, "fixturenames", ()) for item in self._there)
         if wanted and not session.config.option.collectonly:
-            self._image = subprocess.Popen(
-                ["nice", "-n", "19", sys.executable, "-c", _BUILD],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # the clusters wait for it, and tell what it tells
-                start_new_session=True,
-            )
+            self._image = ImageAhead()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -75,9 +62,8 @@ class ClustersPlugin:
     def pytest_unconfigure(self) -> None:
         if self._run is not None:
             self._run.close()
-        if self._image is not None and self._image.poll() is None:
-            os.killpg(self._image.pid, signal.SIGTERM)
-            self._image.wait()
+        if self._image is not None:
+            self._image.close()
 
 
 def _wants_cluster(item: pytest.Item) -> bool:

@@ -36,10 +36,13 @@ def test_of_another_day(kubernetes):
 def test_without_a_cluster(record_property):
     record_property("summary", f"pid {{os.getpid()}}")
 
-def test_that_ends_all(kubernetes, pytestconfig):
+def test_that_ends_all(kubernetes):
     os._exit(3)
 
 def test_after_the_end(kubernetes):
+    pass
+
+def test_long_after_the_end(kubernetes):
     pass
 """
 
@@ -114,7 +117,7 @@ def test_they_start_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> Non
 
 
 def test_the_summary_counts_all(session: list[str]) -> None:
-    assert "3 failed, 8 passed, 1 skipped" in session[-1]
+    assert "4 failed, 8 passed, 1 skipped" in session[-1]
 
 
 def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
@@ -125,7 +128,8 @@ def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
 def test_a_pytest_that_dies_fails_the_rest_with_its_output_once(session: list[str]) -> None:
     ends = [line for line in session if line.startswith("the pytest with the clusters ended")]
 
-    assert [line.endswith("its output ended so:") for line in ends] == [True]
+    assert [line.endswith("its output ended so:") for line in ends] == [True, False]
+    assert any(line.startswith("worker ") and "crashed while running" in line for line in session)
 
 
 def test_a_single_module_has_its_cluster_here(project: Probe) -> None:
@@ -135,3 +139,10 @@ def test_a_single_module_has_its_cluster_here(project: Probe) -> None:
 
     assert len(pids) == 3
     assert len(set(pids.values())) == 1
+
+
+def test_on_a_single_cluster_they_come_last_too(project: Probe) -> None:
+    lines = project.run("--clusters=1", "-k", "and_here or own_process")
+
+    ran = [line.split("::")[1].split()[0] for line in lines if " PASSED" in line]
+    assert ran == ["test_own_process", "test_and_here", "test_and_here"]
