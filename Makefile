@@ -16,7 +16,7 @@ SHELLS := bash-completion zsh fish
 BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of backups, documents and many apps, which make test-cluster runs: with them make test takes too long.
-LONG := test_backup.py test_disaster.py test_first_app.py test_golden_apps.py test_install_document.py \
+LONG := backups test_disaster.py test_first_app.py test_golden_apps.py test_install_document.py \
 	test_postgresql.py test_service_names.py
 # What tests/conftest.py's --pool can select: these run once for each pool.
 BOTH_POOLS := tests/contract tests/life tests/conformance

@@ -1,4 +1,4 @@
-"""Killing the driver's containers with SIGKILL, at a moment of one's choice."""
+"""Killing the driver's containers, and what runs them, with SIGKILL at a moment of one's choice."""
 
 import shlex
 import uuid
@@ -14,6 +14,13 @@ _WAITS = 120
 def kill_all(node: Node, containers: Iterable[str]) -> None:
     """Kill containers, by their ids, at once."""
     node.run(f"kill -KILL {' '.join(map(str, _pids(node, containers)))}")
+
+
+def kill_service(node: Node, name: str) -> None:
+    """Kill `kubelet` or `containerd`, and wait until the node has started it again."""
+    pid = node.run(f"cat /run/{name}.pid")
+    node.kill(name)
+    wait_until(lambda: node.run(f"cat /run/{name}.pid") != pid, f"{name} is back", within=30)
 
 
 def _pids(node: Node, containers: Iterable[str]) -> list[int]:

@@ -12,7 +12,7 @@ from tests.cluster.apps import Apps
 from tests.cluster.cluster import Cluster
 from tests.cluster.controller_calls import Call
 from tests.cluster.driver import Driver
-from tests.cluster.kills import Victim
+from tests.cluster.kills import Victim, kill_service
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.mount_table import (
     check_filesystem,
@@ -150,11 +150,8 @@ def test_a_killed_plugin_leaves_a_running_app_alone(
 def test_a_killed_service_of_the_node_leaves_a_running_app_alone(
     kubernetes: Cluster, node: Node, writer: Writer, aftermath: Aftermath, service: str
 ) -> None:
-    pid = node.run(f"cat /run/{service}.pid")
-
     def kill() -> None:
-        node.kill(service)
-        wait_until(lambda: node.run(f"cat /run/{service}.pid") != pid, "it is back", within=30)
+        kill_service(node, service)
         kubernetes.wait_ready(node)
 
     aftermath.leaves_alone(writer, kill)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.audit import WRITES
 from tests.cluster.cluster import Cluster
+from tests.cluster.kills import kill_service
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
@@ -87,11 +88,8 @@ def test_a_node_survives_a_power_cut(kubernetes: Cluster, node: Node) -> None:
 def test_a_killed_service_comes_back_and_leaves_pods_alone(
     kubernetes: Cluster, node: Node, service: str
 ) -> None:
-    pid = f"cat /run/{service}.pid"
     with clock(kubernetes, node):
-        before = node.run(pid)
-        node.kill(service)
-        wait_until(lambda: node.run(pid) != before, f"{service} is started again", within=30)
+        kill_service(node, service)
         wait_until(lambda: _starts(kubernetes), "the pod's log can be read again", within=60)
         assert _starts(kubernetes) == 1
 

@@ -22,7 +22,7 @@ class Probe:
         (folder / "tests").mkdir()
         for name in _MACHINERY:
             subprocess.run(["cp", "-r", ROOT / "tests" / name, folder / "tests"], check=True)
-        for test in (folder / "tests").glob("*/test_*.py"):
+        for test in (folder / "tests").rglob("test_*.py"):
             test.unlink()
         for place, text in tests.items():
             module = folder / "tests" / place
