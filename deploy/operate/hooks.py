@@ -13,6 +13,10 @@ _WITHIN = 600
 """Seconds for a hook."""
 _MOST = 2000
 """Characters of its output that are shown."""
+_WELL = "miren-hook-ended-well"
+_PROVED = ("sh", "-c", f'sh -c "$1" && echo {_WELL}', "sh")
+"""Runs a line, and proves that it ended well: a kubelet that is started again meanwhile gives
+commands that it loses sight of the status 0 (kubernetes/kubectl#1726)."""
 
 
 class HookFailed(Refused):
@@ -30,7 +34,7 @@ class _Place:
 
     def run(self, option: str, line: str) -> None:
         """Run a shell line; raises HookFailed, Unavailable."""
-        command = ["sh", "-c", line]
+        command = [*_PROVED, line]
         try:
             ran = self.api.run(self.namespace, self.pod, self.container, command, within=_WITHIN)
         except NotFound as error:
@@ -40,6 +44,11 @@ class _Place:
             raise HookFailed(
                 f"{option} ended with status {ran.status} in pod {self.namespace}/{self.pod}, "
                 f"container {self.container}: {said}"
+            )
+        if _WELL not in ran.output:
+            raise Unavailable(
+                f"{option}: the connection to pod {self.namespace}/{self.pod} was lost before the"
+                " command's end, so that nobody knows whether it did its work"
             )
 
 

@@ -1,14 +1,18 @@
 """Commands around the cut of a copy, and which backup is meant."""
 
+import subprocess
 from collections.abc import Sequence
 
 import pytest
 
-from csi.errors import InvalidRequest, NotFound
+from csi.errors import InvalidRequest, NotFound, Unavailable
 from csi.kubernetes_api import KubernetesApi, Ran
 from deploy.operate.backups import choose
 from deploy.operate.hooks import HookFailed, Hooks, _Place
 from deploy.operate.mover_lines import Facts
+
+LOST = 1000
+"""What kubelet says of a command that it lost sight of is no status of it."""
 
 
 class Pods(KubernetesApi):
@@ -30,7 +34,11 @@ class Pods(KubernetesApi):
         status = self._statuses.get(line, 0)
         if status < 0:
             raise NotFound("there is no pod db-0")
-        return Ran(status, "", f"{line} said why\n")
+        if status == LOST:
+            return Ran(0, "", "")
+        return Ran(
+            status, "" if status else f"{line} miren-hook-ended-well\n", f"{line} said why\n"
+        )
 
 
 def hooks(pods: Pods) -> Hooks:
@@ -63,6 +71,44 @@ def test_a_first_that_fails_ends_it_and_the_second_comes_all_the_same(status: in
         assert str(failure.value) == (
             "--pre ended with status 3 in pod shop/db-0, container main: pre said why"
         )
+
+
+def test_a_first_that_kubelet_lost_sight_of_ends_it_too() -> None:
+    pods = Pods(pre=LOST)
+
+    with pytest.raises(Unavailable, match="nobody knows"), hooks(pods).around():
+        raise AssertionError("it was not ended")
+
+    assert pods.ran == ["pre", "post"]
+
+
+class Shell(KubernetesApi):
+    """A pod whose commands run here, without any cluster."""
+
+    def __init__(self) -> None:
+        """Nothing to connect to."""
+
+    def run(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], *, within: float
+    ) -> Ran:
+        del namespace, pod, container
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize(
+    "line", ["true", "printf x; # no more", "false || exec true", 'echo \'a"b\' "$HOME"', "exit 0"]
+)
+def test_lines_that_end_well_are_proved_to(line: str) -> None:
+    with Hooks(_Place(Shell(), "shop", "db-0", "main"), line, None).around():
+        pass
+
+
+@pytest.mark.parametrize("line", ["false", "exit 4", "true; kill -9 $$", "if then"])
+def test_lines_that_do_not_are_told_with_their_status(line: str) -> None:
+    around = Hooks(_Place(Shell(), "shop", "db-0", "main"), line, None)
+    with pytest.raises(HookFailed, match=r"--pre ended with status [1-9]"), around.around():
+        raise AssertionError("it was not ended")
 
 
 def test_a_cut_that_fails_is_what_is_told_even_if_the_second_fails_too(
