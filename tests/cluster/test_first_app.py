@@ -1,5 +1,6 @@
 """README's first app, followed word by word: a database that answers, and a disk to look at."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ def reader(
 ) -> Iterator[Reader]:
     """Somebody who has saved the app.toml, and has kubectl and kubectl-miren."""
     kubernetes.load(images.postgresql())
+    # README's cluster has no other disks; this one has those that other tests' apps left.
+    for disk in json.loads(kubernetes.miren("disk", "list", "-o", "json").stdout):
+        removed = kubernetes.miren("disk", "delete", disk["name"], "--yes")
+        assert removed.returncode == 0, removed.stderr
     yield Reader(kubernetes, tmp_path)
     kubernetes.miren("undeploy", "shop")
     kubernetes.miren("disk", "delete", "shopdata", "--yes", within=120)
