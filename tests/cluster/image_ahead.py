@@ -17,8 +17,10 @@ class ImageAhead:
     """
 
     def __init__(self) -> None:
+        # A build copies the table of mounts for each of its steps: disks that tests have mounted
+        # then would be in use until that step's end. This one knows only what is mounted by now.
         self._process = subprocess.Popen(
-            ["nice", "-n", "19", sys.executable, "-c", _BUILD],
+            ["unshare", "--mount", "nice", "-n", "19", sys.executable, "-c", _BUILD],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
