@@ -47,6 +47,8 @@ class Ran:
     """How a command in a container ended, and what it printed."""
 
     status: int
+    """As kubelet has it: one that is started again meanwhile gives a command that it lost sight of
+    the status 0 (kubernetes/kubectl#1726), so that 0 alone proves nothing."""
     output: str
     errors: str
 

@@ -86,7 +86,7 @@ class Driver:
         except ValueError:
             said = (ran.errors or ran.output).strip() or f"status {ran.status}"
             raise Unavailable(f"{method} in pod {name}: {said}") from None
-        # Not the status: kubelet gives 0 to a command it lost sight of (kubernetes/kubectl#1726).
+        # Not the status, of which 0 proves nothing (Ran.status).
         if "code" in answer:
             raise CallFailed(answer["code"], answer["message"])
         return dict(answer)

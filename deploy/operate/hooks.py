@@ -15,8 +15,7 @@ _MOST = 2000
 """Characters of its output that are shown."""
 _WELL = "miren-hook-ended-well"
 _PROVED = ("sh", "-c", f'sh -c "$1" && echo {_WELL}', "sh")
-"""Runs a line, and proves that it ended well: a kubelet that is started again meanwhile gives
-commands that it loses sight of the status 0 (kubernetes/kubectl#1726)."""
+"""Runs a line, and says so when it ended well: a status of 0 does not prove it (Ran.status)."""
 
 
 class HookFailed(Refused):

@@ -33,19 +33,17 @@ class Driver:
         }
         (self._folder / "kustomization.yaml").write_text(json.dumps(parts))
         self._kubernetes.apply(self._folder)
-        self.ready()
+        # The longer the first controller takes to make the Secret that node plugins mount, the
+        # longer are the pauses, up to two minutes, after which kubelet looks for it again.
+        self.ready(within=300)
 
     def _relative(self, part: str) -> str:
         # kustomize takes no absolute paths.
         up = "/".join(".." for _ in self._folder.resolve().parts[1:])
         return up + str(MANIFESTS / part)
 
-    def ready(self, within: float = 300) -> None:
-        """Wait until both plugins are up to date and ready.
-
-        The longer the first controller takes to make the Secret that node plugins mount, the longer
-        are the pauses, up to two minutes, after which kubelet looks for it again.
-        """
+    def ready(self, within: float = 120) -> None:
+        """Wait until both plugins are up to date and ready."""
         for what in ("deployment/miren-csi-controller", "daemonset/miren-csi-node"):
             self.kubectl("rollout", "status", what, f"--timeout={within:g}s", within=within + 10)
 

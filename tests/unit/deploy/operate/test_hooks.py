@@ -12,7 +12,7 @@ from deploy.operate.hooks import HookFailed, Hooks, _Place
 from deploy.operate.mover_lines import Facts
 
 LOST = 1000
-"""What kubelet says of a command that it lost sight of is no status of it."""
+"""Stands for a command that kubelet lost sight of, and calls a success (Ran.status)."""
 
 
 class Pods(KubernetesApi):
