@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.programs import run
@@ -25,6 +26,17 @@ class NodeDisks:
 
     def make(self, path: Path, archives: Sequence[Path]) -> None:
         """Make a disk that holds these images; their files' names must tell their content."""
+        with self._kept(archives) as full:
+            # Holes stay holes; with reflinks, where there are any, it costs nothing at all.
+            run("cp", "--reflink=auto", "--sparse=auto", full, path)
+
+    def make_ahead(self, archives: Sequence[Path]) -> None:
+        """Do what takes long of making such disks."""
+        with self._kept(archives):
+            pass
+
+    @contextmanager
+    def _kept(self, archives: Sequence[Path]) -> Iterator[Path]:
         self._cache.mkdir(parents=True, exist_ok=True)
         facts = b"".join(file.read_bytes() for file in _RECIPE) + repr(sorted(archives)).encode()
         full = self._cache / f"node-{hashlib.sha256(facts).hexdigest()[:16]}.img"
@@ -35,8 +47,7 @@ class NodeDisks:
             full.touch()
             for old in sorted(self._cache.glob("node-*.img"), key=_age)[_KEPT:]:
                 old.unlink()
-            # Holes stay holes; with reflinks, where there are any, it costs nothing at all.
-            run("cp", "--reflink=auto", "--sparse=auto", full, path)
+            yield full
 
 
 def link_or_copy(archives: Sequence[Path], folder: Path) -> None:

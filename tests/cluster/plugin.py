@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.ahead import Ahead
 from tests.cluster.beside import RunBeside
-from tests.cluster.image_ahead import ImageAhead
 
 _HERE = Path(__file__).resolve().parent
 
@@ -31,7 +31,7 @@ class ClustersPlugin:
         self._there: dict[pytest.Item, None] = {}
         self._clusters = 1
         self._run: RunBeside | None = None
-        self._image: ImageAhead | None = None
+        self._ahead: Ahead | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -46,7 +46,7 @@ class ClustersPlugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         wanted = any("driver_image" in getattr(item, "fixturenames", ()) for item in self._there)
         if wanted and not session.config.option.collectonly:
-            self._image = ImageAhead()
+            self._ahead = Ahead()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -62,8 +62,8 @@ class ClustersPlugin:
     def pytest_unconfigure(self) -> None:
         if self._run is not None:
             self._run.close()
-        if self._image is not None:
-            self._image.close()
+        if self._ahead is not None:
+            self._ahead.close()
 
 
 def _wants_cluster(item: pytest.Item) -> bool:
