@@ -12,7 +12,7 @@ from tests.cluster.network import GATEWAY, Network, node_address, pod_subnet
 from tests.cluster.node_disk import NodeDisks, link_or_copy
 from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
-from tests.lvm.vm import Outcome, Vm, make_image
+from tests.lvm.vm import Layer, Outcome, Vm, make_image
 
 _INIT = Path(__file__).with_name("node-init")
 _MEMORY = "3G"
@@ -51,8 +51,9 @@ class Node:
         shutil.copy(kubeconfig, self.share / "kubeconfig")
         self._boot_id = self.share / "boot-id"
         self._tap = network.add_node(number)
-        self._disks = [make_image(folder / "pool.img", _POOL_SIZE), folder / "var.img"]
-        NodeDisks(cache()).make(self._disks[1], images)
+        var = Layer(folder / "var.img", folder / "images.img")
+        NodeDisks(cache()).make(var.below, images)
+        self._disks = (make_image(folder / "pool.img", _POOL_SIZE), var)
         self._vm: Vm | None = None
 
     def boot(self, images: Sequence[Path] = ()) -> None:
@@ -90,8 +91,8 @@ class Node:
     def close(self) -> None:
         """Switch it off for good and remove its disks; its logs stay in its folder."""
         self.cut_power()
-        for disk in self._disks:
-            disk.unlink(missing_ok=True)
+        for disk in self._folder.glob("*.img"):
+            disk.unlink()
 
     def run(self, command: str, *, within: float = 60) -> str:
         """Run a shell command as root on the node; returns its output, stderr included.

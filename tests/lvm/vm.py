@@ -32,6 +32,21 @@ class Outcome:
     console: str
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An image of what a VM has written to a disk that is `below` otherwise, which stays as it is.
+
+    Not even the time of that file's last change may be another at the next boot
+    (linux/arch/um/drivers/cow_user.c).
+    """
+
+    path: Path
+    below: Path
+
+    def __str__(self) -> str:
+        return f"{self.path},{self.below}"
+
+
 def make_image(path: Path, size: int) -> Path:
     """Make a sparse image of `size` bytes for use as a disk."""
     with path.open("xb") as image:
@@ -57,7 +72,7 @@ class Vm:
         folder: Path,
         command: str,
         *,
-        disks: Sequence[Path] = (),
+        disks: Sequence[Path | Layer] = (),
         memory: str = "1G",
         cpu: int | None = None,
         tap: str | None = None,
@@ -81,7 +96,7 @@ class Vm:
                 stderr=subprocess.STDOUT,
             )
 
-    def _kernel(self, disks: Sequence[Path], memory: str, tap: str | None) -> list[str]:
+    def _kernel(self, disks: Sequence[Path | Layer], memory: str, tap: str | None) -> list[str]:
         return [
             "linux.uml",
             f"mem={memory}",
