@@ -31,7 +31,8 @@ def measure(rounds: int, mib: int) -> None:
             ("a file, beside tar | zstd -T0", bench.file, bench.tar_in_threads),
             ("a repository, beside restic", bench.repository, bench.restic),
         ):
-            print(f"  into {where}: {_compared(rounds, mib, ours, theirs)}", flush=True)
+            compared = _compared(rounds, mib, bench.clear, ours, theirs)
+            print(f"  into {where}: {compared}", flush=True)
 
 
 def fill(folder: Path, mib: int) -> None:
@@ -44,15 +45,16 @@ def fill(folder: Path, mib: int) -> None:
 
 class _Bench:
     def __init__(self, folder: Path, mib: int) -> None:
-        self._folder = folder
-        self._data = folder / "data"
+        self._data, self._file, self._repository = (
+            folder / name for name in ("data", "backup", "repository")
+        )
         self._data.mkdir()
         fill(self._data, mib)
         self._programs = folder_with(folder / "bin", "restic")
         self._mover = Mover(self._programs)
 
     def file(self) -> None:
-        self._mover.write(self._data, self._folder / "backup").result  # noqa: B018 - it has to work
+        self._mover.write(self._data, self._file).result  # noqa: B018 - it has to work
 
     def tar(self) -> None:
         self._tar("zstd")
@@ -61,41 +63,39 @@ class _Bench:
         self._tar("zstd -T0")
 
     def _tar(self, zstd: str) -> None:
-        data, target = (shlex.quote(str(self._folder / name)) for name in ("data", "backup"))
+        data, target = (shlex.quote(str(path)) for path in (self._data, self._file))
         words = "--create --xattrs --acls --sparse --numeric-owner"
         self._sh(f"tar {words} --directory {data} . | {zstd} -q > {target}")
 
     def repository(self) -> None:
-        with _Emptied(self._folder / "repository") as place:
-            self._mover.at(place).backup(self._data).result  # noqa: B018 - it has to work
+        self._mover.at(self._repository).backup(self._data).result  # noqa: B018 - it has to work
 
     def restic(self) -> None:
-        with _Emptied(self._folder / "repository") as place:
-            restic = f"{self._programs}/restic --quiet --repo {place}"
-            self._sh(f"{restic} init && {restic} backup {self._data}", RESTIC_PASSWORD=PASSWORD)
+        restic = f"{self._programs}/restic --quiet --repo {self._repository}"
+        self._sh(f"{restic} init && {restic} backup {self._data}", RESTIC_PASSWORD=PASSWORD)
+
+    def clear(self) -> None:
+        """Remove what was written, and write out the rest: none shall pay for the one before."""
+        self._file.unlink(missing_ok=True)
+        shutil.rmtree(self._repository, ignore_errors=True)
+        os.sync()
 
     def _sh(self, script: str, **environ: str) -> None:
         env = {**os.environ, **environ}
         subprocess.run(["bash", "-o", "pipefail", "-ec", script], env=env, check=True)
 
 
-class _Emptied:
-    """A folder that is gone before and after."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> Path:
-        return self._folder
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder)
-
-
-def _compared(rounds: int, mib: int, ours: Callable[[], None], theirs: Callable[[], None]) -> str:
+def _compared(
+    rounds: int,
+    mib: int,
+    clear: Callable[[], None],
+    ours: Callable[[], None],
+    theirs: Callable[[], None],
+) -> str:
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for call, seconds in zip((ours, theirs), taken, strict=True):
+            clear()
             start = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - start)
