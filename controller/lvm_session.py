@@ -29,6 +29,13 @@ TIMEOUT = 120.0
 """Seconds after which a command is given up: LVM waits that long for locks on a busy host."""
 
 _PROFILE = "lvmdbusd"
+_KEEP_MEMORY = {
+    # Before LVM suspends devices it takes and gives back some MiB, so that it need not swap
+    # (lvm.conf(5), reserved_memory). The shell keeps them: getting them anew from the kernel, page
+    # by page, costs more than the command itself. In bytes, mallopt(3).
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+}
 _SAFE = re.compile(r"[A-Za-z0-9_+.\-/=!:#&,~^]+")
 _UDEV = Path("/run/udev/control")
 
@@ -91,7 +98,8 @@ class LvmShell:
     def __init__(self) -> None:
         """Start the shell; raises SessionDied or MissingProgram when that fails."""
         self._report, theirs = os.pipe()
-        environ = {"LVM_REPORT_FD": str(theirs), "LVM_COMMAND_PROFILE": _PROFILE, **udev_environ()}
+        reporting = {"LVM_REPORT_FD": str(theirs), "LVM_COMMAND_PROFILE": _PROFILE}
+        environ = {**reporting, **_KEEP_MEMORY, **udev_environ()}
         try:
             self._process: Popen[bytes] = programs.start(
                 ["lvm"], environ=environ, pass_fds=[theirs], output=DEVNULL

@@ -133,7 +133,12 @@ def test_an_app_gets_a_disk_whose_volume_came_back_by_itself(
     apps.start("v2", {"/data": app.disk})
 
     assert apps.run("v2", "cat /data/log") == "monday\n"
-    assert row(apps, app.disk) == (str(GIB), "Bound", f"{apps.namespace}/{app.disk}")
+    # The volume had to be as large as was asked for until the claim was bound.
+    wait_until(
+        lambda: row(apps, app.disk) == (str(GIB), "Bound", f"{apps.namespace}/{app.disk}"),
+        "the PV shows its size",
+        within=SOON,
+    )
 
 
 def test_another_namespace_gets_it_once_the_old_claim_is_gone(

@@ -102,6 +102,7 @@ class Vm:
             f"mem={memory}",
             "quiet",
             "noreboot",
+            "pty.legacy_count=0",  # 512 nodes in /dev, at which each LVM command would look
             "con=null",
             "con0=null,fd:1",
             f"uml_dir={self._folder}",
