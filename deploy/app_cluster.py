@@ -22,8 +22,9 @@ _COLLECTIONS = {
     "PersistentVolumeClaim": "api/v1/{}/persistentvolumeclaims",
 }
 _VOLUMES = "/api/v1/persistentvolumes"
-# What kubelet says in place of the log of a container that it has removed already.
-_NO_LOG = "unable to retrieve container logs for "
+# What kubelet says, with status 200, in place of the log of a container that it has removed
+# already, and of one whose log is gone or not there yet.
+_NO_LOG = ("unable to retrieve container logs for ", "failed to try resolving symlinks in path ")
 CLAIM = "PersistentVolumeClaim"
 VOLUME = "PersistentVolume"
 

@@ -224,7 +224,9 @@ def _log(cluster: AppCluster, pod: Object) -> Sequence[str]:
         return ()
     previous = restarted and not running
     found = cluster.log(name, container, lines=_LOG_LINES, previous=previous)
-    return found or cluster.log(name, container, lines=_LOG_LINES)
+    if found or not restarted:
+        return found
+    return cluster.log(name, container, lines=_LOG_LINES, previous=not previous)
 
 
 def _times(number: int) -> str:

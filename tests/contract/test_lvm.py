@@ -1,6 +1,7 @@
 """What only LVM can get wrong: a shell that dies, devices left suspended, calls half-done."""
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -87,6 +88,24 @@ def test_what_a_dead_shell_left_is_mended(vg: str) -> None:
         os.kill(session.shell_pid, signal.SIGKILL)
         session.call("lvs", vg)
     assert len(mended) == 1
+
+
+def test_the_shell_keeps_the_memory_that_a_change_needs(
+    session: LvmSession, pool_spec: str
+) -> None:
+    """LVM reserves 8 MiB before it suspends anything: lvm.conf(5), reserved_memory."""
+    make = ("lvcreate", "--virtualsize=8M", f"--thinpool={pool_spec.removeprefix('lvm:')}")
+    assert session.call(*make, "--name=first").ok
+    before = _pages_given(session.shell_pid)
+
+    assert session.call(*make, "--name=second").ok
+
+    assert _pages_given(session.shell_pid) - before < 8 * MIB // resource.getpagesize()
+
+
+def _pages_given(pid: int | None) -> int:
+    """What a process has had of the kernel so far: minflt in proc_pid_stat(5)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 def test_errors_are_told_by_the_shell_as_by_a_process(session: LvmSession, vg: str) -> None:
