@@ -56,6 +56,11 @@ def run(*argv: str | Path) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
+def pages_given(pid: int | None) -> int:
+    """What a process has had of the kernel so far: minflt in proc_pid_stat(5)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
 def test_an_inventory_costs_one_command_however_many_disks(pool_spec: str) -> None:
     commands: list[str] = []
     spec = pool_spec.removeprefix("lvm:")
@@ -96,16 +101,11 @@ def test_the_shell_keeps_the_memory_that_a_change_needs(
     """LVM reserves 8 MiB before it suspends anything: lvm.conf(5), reserved_memory."""
     make = ("lvcreate", "--virtualsize=8M", f"--thinpool={pool_spec.removeprefix('lvm:')}")
     assert session.call(*make, "--name=first").ok
-    before = _pages_given(session.shell_pid)
+    before = pages_given(session.shell_pid)
 
     assert session.call(*make, "--name=second").ok
 
-    assert _pages_given(session.shell_pid) - before < 8 * MIB // resource.getpagesize()
-
-
-def _pages_given(pid: int | None) -> int:
-    """What a process has had of the kernel so far: minflt in proc_pid_stat(5)."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+    assert pages_given(session.shell_pid) - before < 8 * MIB // resource.getpagesize()
 
 
 def test_errors_are_told_by_the_shell_as_by_a_process(session: LvmSession, vg: str) -> None:

@@ -25,11 +25,11 @@ class _Kubelet:
         self._pod = {
             "metadata": {"name": "shop-job-x", "creationTimestamp": "2026-11-28T10:00:00Z"},
             "spec": {"containers": [{"name": "job"}]},
-            "status": {"phase": "Running", "containerStatuses": [status]},
+            "status": {"containerStatuses": [status]},
         }
 
-    def list(self, path: str, _query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        return [self._pod] if path.endswith("/pods") else []
+    def list(self, _path: str, _query: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [self._pod]
 
     def text(self, _path: str, query: Mapping[str, str]) -> str:
         return self._log("previous" in query)
