@@ -7,8 +7,8 @@ SOCKET = "unix:///csi/csi.sock"
 """The controller's, in the manifests."""
 
 _DESCRIPTION = """\
-Make one CSI call and print the answer as JSON. A call that fails prints its code and message as
-JSON too, and the exit status is 1."""
+Make one CSI call and print the answer as JSON; a stream's has all its messages, as `messages`. A
+call that fails prints its code and message as JSON too, and the exit status is 1."""
 _EPILOG = """\
 example:
   miren-csi call ControllerGetVolume '{"volume_id": "shop-data"}'

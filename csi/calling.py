@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from csi import call_words
 from csi.stubs import csi_pb2
+
+Answer = dict[str, object]
 
 
 def main(words: Sequence[str]) -> int:
@@ -30,28 +33,35 @@ def main(words: Sequence[str]) -> int:
     except json_format.ParseError as error:
         parser.error(f"no {method.input_type.name}: {error}")
     with grpc.insecure_channel(chosen.endpoint.replace("unix://", "unix:")) as channel:
-        call = channel.unary_unary(
-            f"/{method.containing_service.full_name}/{method.name}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=GetMessageClass(method.output_type).FromString,
-        )
         try:
-            answer = call(request, timeout=chosen.timeout)
+            answer = _answer(channel, method, request, chosen.timeout)
         except grpc.RpcError as error:
             _print({"code": error.code().name, "message": error.details()})
             return 1
-    _print(json_format.MessageToDict(answer, preserving_proto_field_name=True))
+    _print(answer)
     return 0
+
+
+def _answer(
+    channel: grpc.Channel, method: MethodDescriptor, request: Message, timeout: float
+) -> Answer:
+    """Make a call; a stream is read to its end. Raises grpc.RpcError."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    wire = (type(request).SerializeToString, GetMessageClass(method.output_type).FromString)
+    if method.server_streaming:
+        stream = channel.unary_stream(path, *wire)(request, timeout=timeout)
+        # In one object: who reads a part of it only shall not take that for all.
+        return {"messages": [_as_json(message) for message in stream]}
+    return _as_json(channel.unary_unary(path, *wire)(request, timeout=timeout))
+
+
+def _as_json(message: Message) -> Answer:
+    return dict(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
 def _methods() -> Mapping[str, MethodDescriptor]:
     services = csi_pb2.DESCRIPTOR.services_by_name.values()
-    return {
-        method.name: method
-        for service in services
-        for method in service.methods
-        if not method.server_streaming
-    }
+    return {method.name: method for service in services for method in service.methods}
 
 
 def _print(answer: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from deploy.local_driver import LocalDriver
+from tests.life.app import Operator
 
 
 def call(driver: LocalDriver, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -32,6 +33,20 @@ def test_an_answer_is_printed_as_json(driver: LocalDriver) -> None:
     assert json.loads(found.stdout)["volume"] == json.loads(made.stdout)["volume"]
 
 
+def test_a_stream_is_printed_as_one_object(driver: LocalDriver, operator: Operator) -> None:
+    operator.create("data", size=64 << 20, filesystem="")
+    operator.snapshot("data", "monday")
+
+    streamed = call(driver, "GetMetadataAllocated", '{"snapshot_id": "monday"}')
+    refused = call(driver, "GetMetadataAllocated", '{"snapshot_id": "tuesday"}')
+
+    assert (streamed.returncode, streamed.stderr) == (0, "")
+    (message,) = json.loads(streamed.stdout)["messages"]
+    assert message["volume_capacity_bytes"] == str(64 << 20)
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["code"] == "NOT_FOUND"
+
+
 def test_a_call_that_is_refused_says_why(driver: LocalDriver) -> None:
     done = call(driver, "ControllerGetVolume", '{"volume_id": "nothing"}')
 
@@ -46,7 +61,7 @@ def test_a_call_that_is_refused_says_why(driver: LocalDriver) -> None:
     ("words", "said"),
     [
         (["DeleteEverything"], "no call DeleteEverything; there are ControllerExpandVolume, "),
-        (["GetMetadataDelta"], "no call GetMetadataDelta"),
+        (["GetMetadataDelta", '{"base": "monday"}'], "no GetMetadataDeltaRequest: "),
         (["GetPluginInfo", "{"], "no GetPluginInfoRequest: "),
         (["CreateVolume", '{"nome": "data"}'], 'no field named "nome"'),
         ([], "METHOD"),
