@@ -35,7 +35,7 @@ RUN for list in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
     && printf 'Package: %s\nPin: release n=trixie*\nPin-Priority: %s\n\n' restic 990 '*' -1 >/etc/apt/preferences.d/trixie \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        btrfs-progs ca-certificates e2fsprogs lvm2 openssl python3 restic thin-provisioning-tools xfsprogs zstd \
+        btrfs-progs ca-certificates e2fsprogs libfuse3-3 lvm2 openssl python3 restic thin-provisioning-tools xfsprogs zstd \
     && dpkg --purge --force-depends --force-remove-protected apt libapt-pkg6.0 libicu72 \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && find / -xdev -name __pycache__ -prune -exec rm -r {} + \

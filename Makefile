@@ -13,7 +13,7 @@ LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
 NODE := containerd crun containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
-BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux
+BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux fuse3
 CLUSTER := kube-scheduler kubelet kubectl csi-provisioner csi-attacher csi-resizer csi-snapshotter snapshot-controller
 # Half an hour of backups, documents and many apps, which make test-cluster runs: with them make test takes too long.
 LONG := backups test_disaster.py test_first_app.py test_golden_apps.py test_install_document.py \

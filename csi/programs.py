@@ -129,6 +129,7 @@ def start(
     stdin: int | IO[bytes] = subprocess.PIPE,
     output: int = subprocess.PIPE,
     errors: int | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that stays, with a pipe to its input and `output` for all that it prints.
 
@@ -139,6 +140,7 @@ def start(
         stdin: what it reads instead of a pipe.
         output: what it prints on.
         errors: what it prints errors on, when that is something else.
+        folder: where it starts, if not here.
 
     Raises MissingProgram when it is not installed. The caller ends and reaps it.
     """
@@ -151,4 +153,5 @@ def start(
         bufsize=0,
         env=environment(environ),
         pass_fds=pass_fds,
+        cwd=folder,
     )

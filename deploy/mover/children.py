@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
@@ -34,6 +35,7 @@ class Child:
         heard: Callable[[str], None] = _ignore,
         environ: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
         """Start it; each line of its standard error is told to `heard`, in a thread.
 
@@ -49,6 +51,7 @@ class Child:
             stdin=stdin,
             output=stdout,
             errors=subprocess.PIPE,
+            folder=folder,
         )
         for pipe in filter(None, (self._process.stdin, self._process.stdout)):
             # Not for those without privileges whose user has many; it is about speed only.

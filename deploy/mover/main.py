@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from csi.errors import DiskError
-from deploy.mover import about, hold, image, repository
+from deploy.mover import about, hold, image, parts, repository
 from deploy.mover.about import About
 from deploy.mover.lines import Lines
 from deploy.mover.read_file import read_file
@@ -66,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         ("read-file", "fill the empty disk from an archive on standard input", _read_file),
     ):
         _moves(add(name, text, streamed, streams=True), about=name == "write-file")
-    _moves(add("backup", "add a backup of the disk to a repository", _backup), about=True)
+    backs_up = add("backup", "add a backup of the disk to a repository", _backup)
+    _moves(backs_up, about=True)
+    backs_up.add_argument(
+        "--changes", metavar="JSON", help="with --block: what is written, and what has changed"
+    )
     restored = add("restore", "fill the empty disk from a repository", _restore)
     _moves(restored)
     restored.add_argument("--backup", metavar="ID", required=True)
@@ -129,7 +133,9 @@ def _read_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
 
 
 def _backup(arguments: argparse.Namespace, lines: Lines) -> Facts:
-    return repository.backup(FOLDER, _about(arguments), lines, block=arguments.block)
+    changes = parts.parse(arguments.changes) if arguments.changes else None
+    about = _about(arguments)
+    return repository.backup(FOLDER, about, lines, block=arguments.block, changes=changes)
 
 
 def _restore(arguments: argparse.Namespace, lines: Lines) -> Facts:

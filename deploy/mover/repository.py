@@ -12,85 +12,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from csi import programs
-from csi.errors import Busy, DiskError, Incompatible, InvalidRequest, NotFound, Unavailable
+from csi.errors import Busy, Incompatible, InvalidRequest, NotFound, Unavailable
 from csi.files import opened as opened_file
-from deploy.mover import image, snapshot_facts, tree
+from deploy.mover import image, raw_device, snapshot_facts, stored, tree
 from deploy.mover.about import About
 from deploy.mover.children import Child, chunks
-from deploy.mover.complaints import INCOMPLETE, NO_REPOSITORY, DamagedRepository, Message
+from deploy.mover.complaints import NO_REPOSITORY, DamagedRepository, Message
 from deploy.mover.lines import Lines
-from deploy.mover.restic import Restic, opened
-
-Facts = dict[str, object]
+from deploy.mover.parts import Changes
+from deploy.mover.restic import FIRST_ANSWER, Restic, opened
+from deploy.mover.stored import Facts
 
 PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 """What `prune` keeps a number of."""
 
-_IMAGE = "disk.img"
 _ID = re.compile(r"[0-9a-f]{8,64}")
-_FIRST_ANSWER = 60.0
 
 
-def backup(folder: Path, about: About, lines: Lines, *, block: bool) -> Facts:
+def backup(
+    folder: Path, about: About, lines: Lines, *, block: bool, changes: Changes | None = None
+) -> Facts:
     """Add a backup of a folder, or of the device in it; makes the repository if there is none.
+
+    Of a device whose changes are known only these are read.
 
     Raises DiskError; no such backup is listed then.
     """
     with opened(os.environ, lines.note) as restic:
         _ensure(restic, lines)
         if block:
-            summary = _store(restic, about, _device_words(folder), None, lines)
-        else:
-            files, sockets = _counted(folder)
-            summary = _store(restic, about, (str(folder),), files, lines)
-            _note_sockets(sockets, folder, lines)
-    return {
-        "backup": snapshot_facts.short(summary["snapshot_id"]),
-        "bytes": summary["total_bytes_processed"],
-        "added": summary["data_added_packed"],
-        "files": summary["total_files_processed"],
-    }
-
-
-def _store(
-    restic: Restic, about: About, what: Sequence[str], files: int | None, lines: Lines
-) -> Message:
-    """Have restic store a snapshot, and return its summary; raises DiskError, and none is left.
-
-    Args:
-        restic: where.
-        about: the disk.
-        what: restic's words for what of it is stored.
-        files: how many that must be; None for a device.
-        lines: told how far it is.
-    """
-    summary: Message = {}
-
-    def heard(message: Message) -> None:
-        if message.get("message_type") == "status":
-            done, so_far = _number(message, "bytes_done"), _number(message, "files_done")
-            lines.progress(done, message.get("total_bytes"), so_far)
-        elif message.get("message_type") == "summary":
-            summary.update(message)
-
-    words = ("backup", *snapshot_facts.words(about, files), *what)
-    try:
-        if restic.run(*words, heard=heard, accept=(0, INCOMPLETE)) == INCOMPLETE:
-            raise Unavailable(
-                "parts of the disk could not be read, so nothing is kept of this backup"
-            )
-        stored = summary["total_files_processed"]
-        if files not in {None, stored}:
-            raise Unavailable(
-                f"the disk has {files} files and {stored} were stored, so nothing is kept of this"
-                " backup"
-            )
-    except DiskError:
-        # It may have come to its end all the same.
-        if "snapshot_id" in summary:
-            restic.run("forget", str(summary["snapshot_id"]))
-        raise
-    return summary
+            return raw_device.backup(restic, image.path(folder), about, changes, lines)
+        files, sockets = _counted(folder)
+        tags = snapshot_facts.words(about, files)
+        summary = stored.store(restic, tags, (str(folder),), lines, files=files)
+        _note_sockets(sockets, folder, lines)
+    return stored.facts(summary)
 
 
 def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
@@ -109,8 +65,10 @@ def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
             raise Incompatible(
                 f'backup {backup} is of {was}, disk "{found["disk"]}": restore it to one like that'
             )
-        fill = _restore_device if block else _restore_folder
-        done = fill(restic, backup, folder, lines)
+        if block:
+            done = raw_device.restore(restic, found, image.path(folder), lines)
+        else:
+            done = _restore_folder(restic, backup, folder, lines)
     programs.run(["sync", "--file-system", str(image.path(folder) if block else folder)])
     return {**found, **done}
 
@@ -118,7 +76,7 @@ def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
 def listed(lines: Lines) -> Facts:
     """Return all backups that are complete, the oldest first; raises DiskError."""
     with opened(os.environ, lines.note) as restic:
-        return {"backups": _backups(restic)}
+        return {"backups": stored.listed(restic)}
 
 
 def check(lines: Lines, *, read_data: bool) -> Facts:
@@ -129,7 +87,7 @@ def check(lines: Lines, *, read_data: bool) -> Facts:
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
         restic.run("check", *(["--read-data"] if read_data else []))
-        return {"backups": len(_backups(restic)), "readData": read_data}
+        return {"backups": len(stored.listed(restic)), "readData": read_data}
 
 
 def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = "") -> Facts:
@@ -158,7 +116,7 @@ def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = ""
 
 def _first(restic: Restic, *words: str, accept: tuple[int, ...] = (0,)) -> int:
     """Ask a repository for the first time: that its address is wrong shall show soon."""
-    return restic.run(*words, accept=accept, patience=_FIRST_ANSWER)
+    return restic.run(*words, accept=accept, patience=FIRST_ANSWER)
 
 
 def make(lines: Lines) -> Facts:
@@ -218,11 +176,6 @@ def _exists(restic: Restic) -> bool:
     return _first(restic, "unlock", accept=(0, NO_REPOSITORY)) == 0
 
 
-def _device_words(folder: Path) -> tuple[str, ...]:
-    # Unlike with a pipe to its input, restic keeps nothing if the program that reads is killed.
-    return "--stdin-filename", _IMAGE, "--stdin-from-command", "--", "cat", str(image.path(folder))
-
-
 def _counted(folder: Path) -> tuple[int, list[bytes]]:
     """Return the number of a folder's regular files, and its sockets, which restic leaves out.
 
@@ -247,9 +200,9 @@ def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> 
     summary: Message = {}
 
     def heard(message: Message) -> None:
-        done = _number(message, "bytes_restored")
+        done = stored.number(message, "bytes_restored")
         if message.get("message_type") == "status":
-            files = _number(message, "files_restored")
+            files = stored.number(message, "files_restored")
             lines.progress(done, message.get("total_bytes"), files)
         elif message.get("message_type") == "summary":
             summary.update(bytes=done)
@@ -258,29 +211,6 @@ def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> 
     words = ("restore", backup, f"--target={folder.parent}", "--sparse", "--verify")
     restic.run(*words, heard=heard)
     return summary
-
-
-def _restore_device(restic: Restic, backup: str, folder: Path, lines: Lines) -> Facts:
-    with restic.started("dump", backup, f"/{_IMAGE}") as running:
-        length = image.write(image.path(folder), _told(chunks(running.child.output), lines))
-        running.finish()
-    return {"bytes": length}
-
-
-def _told(data: Iterator[bytes], lines: Lines) -> Iterator[bytes]:
-    done = 0
-    for chunk in data:
-        yield chunk
-        done += len(chunk)
-        lines.progress(done, None, 0)
-
-
-def _backups(restic: Restic, *ids: str) -> list[Facts]:
-    snapshots: list[Message] = []
-    words = ("snapshots", "--no-lock", *ids)
-    restic.run(*words, heard=snapshots.append, patience=_FIRST_ANSWER)
-    found = [snapshot_facts.facts(one) for one in snapshots if snapshot_facts.is_complete(one)]
-    return sorted(found, key=lambda one: str(one["time"]))
 
 
 def _forget_incomplete(restic: Restic) -> None:
@@ -294,11 +224,7 @@ def _forget_incomplete(restic: Restic) -> None:
 def _find(restic: Restic, backup: str) -> Facts:
     if not _ID.fullmatch(backup):
         raise InvalidRequest(f"{backup!r} is no backup's ID: list them, they look like 1a2b3c4d")
-    found = _backups(restic, backup)
+    found = stored.listed(restic, backup)
     if len(found) != 1:
         raise NotFound(f"there is no complete backup {backup} at {restic.repository}: list them")
     return found[0]
-
-
-def _number(message: Message, name: str) -> int:
-    return int(message.get(name) or 0)

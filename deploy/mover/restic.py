@@ -5,12 +5,16 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from csi.errors import InvalidRequest
 from deploy.mover.children import Child
 from deploy.mover.complaints import Complaints, Failure, Message, parsed
 
 Heard = Callable[[Message], None]
+
+FIRST_ANSWER = 60.0
+"""Seconds for a repository's first answer: that its address is wrong shall show soon."""
 
 _PATIENCE = "MIREN_MOVER_PATIENCE"
 """Seconds for which a repository that does not answer is asked again."""
@@ -52,6 +56,7 @@ class Restic:
         heard: Heard = _ignore,
         accept: tuple[int, ...] = (0,),
         patience: float = _USUAL_PATIENCE,
+        folder: Path | None = None,
     ) -> int:
         """Run restic to its end, and return its exit status.
 
@@ -60,10 +65,11 @@ class Restic:
             heard: is told, in this thread, each message on its standard output.
             accept: exit statuses that are no failure.
             patience: seconds for which the repository may fail to answer.
+            folder: where it runs: names that are relative have their beginning there.
 
         Raises DiskError with a sentence about the repository.
         """
-        with self.started(*words, patience=patience) as running:
+        with self.started(*words, patience=patience, folder=folder) as running:
             with os.fdopen(os.dup(running.child.output.fileno()), errors="replace") as output:
                 for line in output:
                     for message in parsed(line):
@@ -71,11 +77,14 @@ class Restic:
             return running.finish(accept)
 
     @contextmanager
-    def started(self, *words: str, patience: float = _USUAL_PATIENCE) -> Iterator["Running"]:
+    def started(
+        self, *words: str, patience: float = _USUAL_PATIENCE, folder: Path | None = None
+    ) -> Iterator["Running"]:
         """Start restic, for those who read its output, and then call `finish`."""
         complaints = Complaints(self._told, min(patience, self._patience))
         argv = ("restic", "--json", f"--retry-lock={_RETRY_LOCK}", *words)
-        with Child(argv, heard=complaints.heard, environ=self._environ) as child:
+        environ = self._environ
+        with Child(argv, heard=complaints.heard, environ=environ, folder=folder) as child:
             complaints.watch(child)
             yield Running(self, words[0], child, complaints)
 

@@ -16,16 +16,29 @@ CLUSTER = "cluster"
 """The name of the tag with the cluster that has made it."""
 
 _FILES = "files"
+_COPY = "copy"
+_PART = "part"
 _SHORT = 8
 
 
-def words(about: About, files: int | None) -> tuple[str, ...]:
-    """Return restic's options for a backup of a disk that has so many files; None for a device."""
+def words(
+    about: About, files: int | None = None, *, copy: str = "", part: int = 0
+) -> tuple[str, ...]:
+    """Return restic's options for what a backup says of itself.
+
+    Args:
+        about: the disk.
+        files: how many it has; None for a device that is stored as one image.
+        copy: the key of the copy of a device that is stored in parts.
+        part: bytes of such a part.
+    """
     tags = {
         "size": about.size,
         "filesystem": about.filesystem,
         "mode": about.mode,
         CLUSTER: about.cluster,
+        _COPY: copy,
+        _PART: part,
     }
     named = [f"--tag={name}={value}" for name, value in tags.items() if value]
     counted = [] if files is None else [f"--tag={_FILES}={files}"]
@@ -71,6 +84,8 @@ def facts(snapshot: Message) -> dict[str, object]:
         # Unlike what a restore counts, without folders.
         "files": summary.get("total_files_processed", 0),
         "added": summary.get("data_added_packed", 0),
+        "copy": tags.get(_COPY, ""),
+        "part": int(tags.get(_PART, 0)),
     }
 
 
