@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller.capacity import human
@@ -17,6 +17,7 @@ from deploy.operate import (
     backup_file,
     credentials,
     hooks,
+    kept_copies,
     last_backup,
     mover_life,
     places,
@@ -105,7 +106,11 @@ class _Backup:
             words=words,
             nodes=disk.nodes,
             disk=disk.name,
-            volume=ScratchVolume.copy(disk.name, self.arguments.snapshot, block=disk.is_block),
+            volume=ScratchVolume.copy(
+                disk.name,
+                self.snapshot["snapshot_id"] if self.snapshot else None,
+                block=disk.is_block,
+            ),
             repository=repository,
             secret=opened_by.secret,
             # It may have ended long before the hook has.
@@ -121,6 +126,8 @@ def backup(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     if isinstance(place, Repository):
         opened_by = credentials.find(arguments.secret, os.environ, cluster.namespace)
     disk = subject.find(cluster, arguments.name)
+    if arguments.changed_blocks:
+        subject.require_block(disk)
     snapshot = (
         snapshots.find(cluster, arguments.snapshot, disk.name) if arguments.snapshot else None
     )
@@ -149,12 +156,16 @@ def _check(arguments: argparse.Namespace, place: Place) -> None:
         raise InvalidRequest("--pre and --post go with a cut; --snapshot names one that was made")
     if arguments.container and not (arguments.pre or arguments.post):
         raise InvalidRequest("--container says where --pre and --post run; there is neither")
+    if arguments.changed_blocks and arguments.snapshot:
+        raise InvalidRequest("--changed-blocks cuts a copy of its own; it goes without --snapshot")
     if isinstance(place, Repository):
         if arguments.force:
             raise InvalidRequest("--force replaces a file; a repository keeps all its backups")
         return
     if arguments.secret or retention.words(arguments):
         raise InvalidRequest("--secret and --keep-… go with a repository, not with a file")
+    if arguments.changed_blocks:
+        raise InvalidRequest("--changed-blocks goes with a repository; a file has all of the disk")
     backup_file.require_kubectl()
     backup_file.require_new(place.path, force=arguments.force)
 
@@ -167,7 +178,31 @@ def _to_file(asked: _Backup, place: LocalFile) -> tuple[Facts, str]:
 
 
 def _to_repository(asked: _Backup, place: Repository, opened_by: Credentials) -> tuple[Facts, str]:
-    with asked.cut(lambda about: asked.words("backup", about), place, opened_by) as (one, about):
+    if asked.arguments.changed_blocks:
+        return _changed_to_repository(asked, place, opened_by)
+    return _moved(asked, place, opened_by)
+
+
+def _changed_to_repository(
+    asked: _Backup, place: Repository, opened_by: Credentials
+) -> tuple[Facts, str]:
+    """Back up a copy that is cut now, and kept: the next backup compares its own with it."""
+    with (
+        asked.hooks.around(),
+        kept_copies.cut(asked.cluster, asked.disk.name, place) as copy,
+    ):
+        asked.hooks.done()
+        of_copy = replace(asked, snapshot=copy.snapshot, hooks=hooks.none())
+        return _moved(of_copy, place, opened_by, "--changes", copy.changes().to_json())
+
+
+def _moved(
+    asked: _Backup, place: Repository, opened_by: Credentials, *more: str
+) -> tuple[Facts, str]:
+    def words(about: About) -> list[str]:
+        return [*asked.words("backup", about), *more]
+
+    with asked.cut(words, place, opened_by) as (one, about):
         return one.result(), about.time
 
 
@@ -201,6 +236,9 @@ def _told(asked: _Backup, place: Place, facts: Facts) -> str:
         else f"{human(int(facts['stored']))} in the file"
     )
     files = "" if asked.disk.is_block else f", {facts['files']} files"
+    if facts.get("since"):
+        read = human(int(facts["read"]))
+        stored += f", {read} read as the rest is known from {facts['since']}"
     took = duration(asked.bar.seconds)
     return (
         f'disk "{asked.disk.name}" backed up to {place}{named}: {human(int(facts["bytes"]))}, '

@@ -56,6 +56,16 @@ def add_hooks(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_changed_blocks(parser: argparse.ArgumentParser) -> None:
+    """Let a command read only what has changed of a raw device."""
+    parser.add_argument(
+        "--changed-blocks",
+        action="store_true",
+        help="of a raw device, to a REPO: keep the copy in the pool until the next backup, which "
+        "then reads only what has changed",
+    )
+
+
 def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser(
         "create",
@@ -69,6 +79,7 @@ def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--snapshot", metavar="SNAPSHOT", help="what this snapshot of the disk has, not it itself"
     )
+    add_changed_blocks(parser)
     parser.add_argument("--force", action="store_true", help="replace a FILE that exists")
     add_hooks(parser)
     retention.add_to(parser)

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from controller.capacity import human
 from csi.errors import NotFound, Refused
+from deploy.operate import kept_copies
 from deploy.operate.disk_cluster import VOLUMES, DiskCluster
 from deploy.operate.running import confirmed
 
@@ -31,7 +32,7 @@ def require_free(cluster: DiskCluster, name: str) -> None:
 
 
 def remove(cluster: DiskCluster, name: str) -> None:
-    """Delete a disk and its volume; raises Refused if it is somebody's by now."""
+    """Delete a disk, its volume and its kept copies; raises Refused if it is somebody's by now."""
     require_free(cluster, name)
     # First: of a volume whose disk is missing, the controller could make an empty one.
     _remove_volumes(cluster, name)
@@ -39,6 +40,7 @@ def remove(cluster: DiskCluster, name: str) -> None:
     cluster.driver.control("DeleteVolume", volume_id=name)
     # One that the controller has made meanwhile tells of the old disk.
     _remove_volumes(cluster, name)
+    kept_copies.remove_all(cluster, name)
 
 
 def _obstacles(cluster: DiskCluster, name: str) -> Iterator[tuple[str, str]]:

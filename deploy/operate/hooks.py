@@ -94,6 +94,11 @@ class Hooks:
                 console.say(f"warning: {error}")
 
 
+def none() -> Hooks:
+    """Return those of a cut around which nothing runs."""
+    return Hooks(None, None, None)
+
+
 def find(
     cluster: DiskCluster, disk: str, before: str | None, after: str | None, container: str | None
 ) -> Hooks:
@@ -102,7 +107,7 @@ def find(
     Raises InvalidRequest when that pod has no such container, Unavailable.
     """
     if not (before or after):
-        return Hooks(None, None, None)
+        return none()
     pod = _holder(cluster, disk)
     if pod is None:
         console.say(f'note: no pod holds disk "{disk}", so --pre and --post have nobody to run in')

@@ -4,7 +4,7 @@ import argparse
 
 from deploy.operate import retention
 from deploy.operate.arguments import add_common, add_output, add_yes
-from deploy.operate.backup_command import REPOSITORY, add_hooks, add_secret
+from deploy.operate.backup_command import REPOSITORY, add_changed_blocks, add_hooks, add_secret
 
 _DESCRIPTION = """\
 Back up disks again and again, by CronJobs in the driver's namespace that run `disk backup`.
@@ -44,6 +44,7 @@ def _add_create(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("--to", metavar=REPOSITORY, required=True, help="where the backups go")
     add_secret(parser, required=True)
+    add_changed_blocks(parser)
     add_hooks(parser)
     retention.add_to(parser)
     parser.add_argument(

@@ -40,6 +40,8 @@ class Schedule:
     image: Image
     app: str = ""
     """The namespace of the app whose pod runs the hooks; empty without hooks."""
+    asks_driver: bool = False
+    """Whether the driver cuts snapshots for it, and compares them."""
 
     @property
     def name(self) -> str:
@@ -77,6 +79,8 @@ class Schedule:
             _rule("", ["pods/log"], ["get"]),
             _rule("", ["events"], ["list"]),
         ]
+        if self.asks_driver:
+            rules.append(_EXEC)
         if self.app:
             lease = [object_name(self.disk.name)]
             rules.append(_rule("coordination.k8s.io", ["leases"], ["get"], lease))
@@ -173,10 +177,7 @@ def app_of(claim: Reference | None, driver: str) -> str:
 
 
 def _in_app() -> list[Object]:
-    return [
-        _rule("", ["pods"], ["get"]),
-        _rule("", ["pods/exec"], ["create", "get"]),
-    ]
+    return [_rule("", ["pods"], ["get"]), _EXEC]
 
 
 def _rule(group: str, resources: list[str], verbs: list[str], names: Sequence[str] = ()) -> Object:
@@ -184,3 +185,6 @@ def _rule(group: str, resources: list[str], verbs: list[str], names: Sequence[st
     if names:
         rule["resourceNames"] = [*names]
     return rule
+
+
+_EXEC = _rule("", ["pods/exec"], ["create", "get"])

@@ -115,6 +115,8 @@ def _schedule(cluster: DiskCluster, arguments: argparse.Namespace) -> Schedule:
             f'disk "{disk.name}" has the PersistentVolume {disk.volume}, which somebody has made; a'
             f" schedule's account could not find it: make it anew, as {object_name(disk.name)}"
         )
+    if arguments.changed_blocks:
+        subject.require_block(disk)
     return Schedule(
         disk=disk,
         namespace=cluster.namespace,
@@ -124,6 +126,7 @@ def _schedule(cluster: DiskCluster, arguments: argparse.Namespace) -> Schedule:
         words=_words(arguments),
         image=mover_life.image_of(cluster),
         app=_app(cluster, disk, arguments),
+        asks_driver=arguments.changed_blocks,
     )
 
 
@@ -133,6 +136,8 @@ def _words(arguments: argparse.Namespace) -> list[str]:
     said = ["disk", "backup", "create", arguments.name]
     said += ["--to", arguments.to, "--secret", arguments.secret]
     said += retention.words(arguments)
+    if arguments.changed_blocks:
+        said.append("--changed-blocks")
     for option in ("pre", "post", "container"):
         value = getattr(arguments, option)
         if value:

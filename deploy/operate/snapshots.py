@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from csi.errors import Incompatible, NotFound, Refused
+from csi.errors import Incompatible, InvalidRequest, NotFound, Refused
 from csi.kubernetes_api import Object
 from deploy.operate.disk_cluster import DiskCluster
 from deploy.operate.driver import CallFailed
@@ -12,10 +12,18 @@ from deploy.operate.making import copy
 from deploy.operate.running import confirmed
 from deploy.operate.tables import age, document, short, table
 
+KEPT = "backup-copy-"
+"""How the names of copies begin that backups keep of raw devices, and no others."""
+
 
 def create(cluster: DiskCluster, arguments: argparse.Namespace) -> str:
     """Cut a snapshot."""
     name = arguments.name
+    if name.startswith(KEPT):
+        raise InvalidRequest(
+            f'snapshots named "{KEPT}…" belong to disk backup --changed-blocks, which deletes them;'
+            " choose another name"
+        )
     if _found(cluster, name):
         raise Incompatible(f'snapshot "{name}" exists already; choose another name')
     cluster.disk(arguments.disk)

@@ -52,6 +52,15 @@ def find(cluster: DiskCluster, name: str) -> Subject:
     )
 
 
+def require_block(disk: Subject) -> None:
+    """Raise Refused for a disk of which its changed blocks would be asked in vain."""
+    if not disk.is_block:
+        raise Refused(
+            f'disk "{disk.name}" has a filesystem, of which only changed files are read anyway:'
+            " --changed-blocks is for raw devices"
+        )
+
+
 def _volume(cluster: DiskCluster, name: str) -> tuple[Object, Volume]:
     # Who may read this one only is not refused.
     try:

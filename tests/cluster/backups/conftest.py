@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.backups.keeper import Keeper
+from tests.cluster.backups.keeper import OPENS, Keeper
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
@@ -53,6 +53,16 @@ def absent(s3: S3Server) -> Iterator[S3Server]:
 def bucket(s3: S3Server) -> str:
     """A new repository, as --to names it."""
     return s3.bucket(f"bucket-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def secret(driver: Driver) -> Iterator[str]:
+    """What opens repositories, in the driver's namespace."""
+    name = f"nightly-{uuid.uuid4().hex[:6]}"
+    words = [f"--from-literal={key}={value}" for key, value in OPENS.items()]
+    driver.kubectl("create", "secret", "generic", name, *words)
+    yield name
+    driver.kubectl("delete", "secret", name)
 
 
 @pytest.fixture

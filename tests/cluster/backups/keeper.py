@@ -2,13 +2,16 @@
 
 import os
 import subprocess
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.apps import Apps, Manifest, claim, pod, pod_spec
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE
+from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.s3_server import KEY
@@ -58,6 +61,18 @@ class Keeper:
             text=True,
         )
 
+    def runs_now(self, cron: str) -> str:
+        """Have a schedule's CronJob run once, now, and to its end; returns what it logs."""
+        job = f"{cron}-{uuid.uuid4().hex[:4]}"
+        kubectl = partial(self.kubernetes.kubectl, "--namespace", NAMESPACE)
+        kubectl("create", "job", f"--from=cronjob/{cron}", job)
+        ends = ("wait", f"job/{job}", "--for=condition=Complete", "--timeout=120s")
+        try:
+            kubectl(*ends, within=130)
+        except KubectlError as error:
+            raise AssertionError(kubectl("logs", f"job/{job}")) from error
+        return kubectl("logs", f"job/{job}")
+
     def movers(self, kind: str, *fields: str) -> list[str]:
         """The names of what movers consist of, as far as that is there and has these fields."""
         chosen = ("--selector", _MOVERS, "--field-selector", ",".join(fields))
@@ -74,6 +89,11 @@ class Keeper:
 
     def _environment(self, opens: Mapping[str, str]) -> dict[str, str]:
         return {"PATH": f"{self.programs}:{os.environ['PATH']}", **opens}
+
+
+def raw_pod(name: str, claimed: str) -> Manifest:
+    """A pod that has a raw device."""
+    return pod(name, {}) | {"spec": pod_spec({}, blocks={"/dev/disk": claimed})}
 
 
 def records(apps: Apps, disk: str) -> list[int]:

@@ -4,15 +4,10 @@ import json
 import subprocess
 import tarfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.cluster.apps import Apps, Manifest, claim, pod, pod_spec
-from tests.cluster.backups.keeper import OPENS, Keeper, assert_holds, records
-from tests.cluster.driver import Driver
-from tests.cluster.kubectl import KubectlError
+from tests.cluster.apps import Apps, claim, pod
+from tests.cluster.backups.keeper import OPENS, Keeper, assert_holds, raw_pod, records
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import Writer
@@ -152,11 +147,6 @@ def test_a_disk_is_replaced_only_when_nobody_has_it(
     apps.delete("pvc", new)
 
 
-def raw_pod(name: str, claimed: str) -> Manifest:
-    """A pod that has a raw device."""
-    return pod(name, {}) | {"spec": pod_spec({}, blocks={"/dev/disk": claimed})}
-
-
 def test_a_raw_device_is_backed_up_as_such(
     keeper: Keeper, apps: Apps, new: str, bucket: str, tmp_path: Path
 ) -> None:
@@ -183,18 +173,8 @@ def test_a_raw_device_is_backed_up_as_such(
         )
 
 
-@pytest.fixture
-def secret(driver: Driver) -> Iterator[str]:
-    """What opens repositories, in the driver's namespace."""
-    name = f"nightly-{uuid.uuid4().hex[:6]}"
-    words = [f"--from-literal={key}={value}" for key, value in OPENS.items()]
-    driver.kubectl("create", "secret", "generic", name, *words)
-    yield name
-    driver.kubectl("delete", "secret", name)
-
-
 def test_a_schedule_backs_up_with_the_rights_that_it_has(
-    keeper: Keeper, writer: Writer, driver: Driver, bucket: str, secret: str
+    keeper: Keeper, writer: Writer, bucket: str, secret: str
 ) -> None:
     disk = writer.volume
     hooks = ("--pre", "touch /data/frozen", "--post", "rm /data/frozen")
@@ -209,12 +189,7 @@ def test_a_schedule_backs_up_with_the_rights_that_it_has(
     assert (listed["disk"], listed["to"], listed["schedule"]) == (disk, bucket, "0 3 * * *")
     cron = listed["cronJob"]
     assert f"--from=cronjob/{cron}" in made
-    driver.kubectl("create", "job", f"--from=cronjob/{cron}", "now")
-    try:
-        driver.kubectl("wait", "job/now", "--for=condition=Complete", "--timeout=120s", within=130)
-    except KubectlError as error:
-        raise AssertionError(driver.kubectl("logs", "job/now")) from error
-    said = driver.kubectl("logs", "job/now")
+    said = keeper.runs_now(cron)
     assert f'disk "{disk}" backed up to {bucket}' in said
     assert "kept: 1 backup; removed: 0 backups" in said
     assert "warning" not in said

@@ -1,6 +1,7 @@
 """The objects that backups and their schedules consist of."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -177,6 +178,12 @@ def test_a_schedule_has_rights_in_an_app_only_for_hooks() -> None:
     resources = {one for rule in there["rules"] for one in rule["resources"]}
     assert resources == {"pods", "pods/exec"}
     assert "exec" not in json.dumps(here["rules"])
+
+
+def test_a_schedule_asks_the_driver_only_for_changed_blocks() -> None:
+    (here,) = of_kind(replace(schedule(), asks_driver=True), "Role")
+
+    assert "pods/exec" in json.dumps(here["rules"])
 
 
 def test_a_schedule_has_no_right_to_another_disk_and_to_no_secret() -> None:
