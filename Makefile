@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
-LVM := lvm2 thin-provisioning-tools kmod user-mode-linux
+LVM := lvm2 thin-provisioning-tools kmod debootstrap patchelf
 NODE := containerd crun containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
@@ -93,6 +93,7 @@ clean: ## removes .venv and what tools leave behind
 	@scripts/apt $(FILESYSTEMS)
 .lvm:
 	@scripts/apt $(LVM)
+	@scripts/uml >/dev/null
 .kube:
 	@scripts/apt etcd-server openssl iproute2 $(SHELLS)
 	@for program in $(API); do scripts/go-program $$program >/dev/null; done

@@ -8,7 +8,6 @@ selection, output and summary are pytest's as always.
 import compileall
 import itertools
 import re
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -79,11 +78,6 @@ class LvmPlugin:
         twins = [item for item in session.items if isinstance(item, LvmItem)]
         if not twins or session.config.option.collectonly:
             return
-        if shutil.which("linux.uml") is None:
-            raise pytest.UsageError(
-                "the tests on real LVM need User-Mode Linux (apt-get install user-mode-linux);"
-                " --pool loop does without them"
-            )
         # A VM cannot write what it would have to compile for each of its Pythons.
         compileall.compile_dir(ROOT, rx=_NOT_OURS, quiet=1)
         cpus = itertools.cycle(reversed(usable_cpus()))  # the first is for tests that boot VMs

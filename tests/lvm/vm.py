@@ -5,6 +5,7 @@ simply there. Its disks are image files: /dev/ubda, /dev/ubdb, ... in the order 
 the VM, so a second one with the same images is the same machine after a reboot.
 """
 
+import functools
 import os
 import shlex
 import signal
@@ -47,6 +48,14 @@ class Layer:
         return f"{self.path},{self.below}"
 
 
+@functools.cache
+def user_mode_linux() -> Path:
+    """The folder that has User-Mode Linux as bin/linux.uml, and its modules in lib/uml/modules."""
+    script = ROOT / "scripts" / "uml"
+    done = subprocess.run([script], stdout=subprocess.PIPE, check=True, text=True)
+    return Path(done.stdout.strip())
+
+
 def make_image(path: Path, size: int) -> Path:
     """Make a sparse image of `size` bytes for use as a disk."""
     with path.open("xb") as image:
@@ -63,7 +72,7 @@ class Vm:
     """A VM that runs one shell command and switches itself off; leaving the `with` kills it.
 
     `folder` keeps the console's log and `share`, which the VM sees as /run/share. With `tap`, the
-    name of a tap device, it has a network card eth0. `starter` is a command that starts another
+    name of a tap device, it has a network card vec0. `starter` is a command that starts another
     one, for a VM that is to run in a network namespace.
     """
 
@@ -98,7 +107,9 @@ class Vm:
 
     def _kernel(self, disks: Sequence[Path | Layer], memory: str, tap: str | None) -> list[str]:
         return [
-            "linux.uml",
+            str(user_mode_linux() / "bin/linux.uml"),
+            # Else ptrace stops it at each system call and page fault. Older ones leave it unread.
+            "seccomp=on",
             f"mem={memory}",
             "quiet",
             "noreboot",
@@ -108,9 +119,10 @@ class Vm:
             f"uml_dir={self._folder}",
             *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
             *(f"ubd{number}={image}" for number, image in enumerate(disks)),
-            *([f"eth0=tuntap,{tap}"] if tap else []),
+            *([f"vec0:transport=tap,ifname={tap},depth=64"] if tap else []),
             f"init={_INIT}",
             f"share={self.share}",
+            f"modules={user_mode_linux() / 'lib/uml/modules'}",
         ]
 
     @property
