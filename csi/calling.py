@@ -6,7 +6,7 @@ the driver that runs there: by its own rules, and in turn with all other calls.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
 from google.protobuf import json_format
@@ -32,27 +32,36 @@ def main(words: Sequence[str]) -> int:
         request = json_format.Parse(chosen.request, GetMessageClass(method.input_type)())
     except json_format.ParseError as error:
         parser.error(f"no {method.input_type.name}: {error}")
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    wire = (type(request).SerializeToString, GetMessageClass(method.output_type).FromString)
     with grpc.insecure_channel(chosen.endpoint.replace("unix://", "unix:")) as channel:
+        if method.server_streaming:
+            return _print_stream(channel.unary_stream(path, *wire)(request, timeout=chosen.timeout))
         try:
-            answer = _answer(channel, method, request, chosen.timeout)
+            answer = channel.unary_unary(path, *wire)(request, timeout=chosen.timeout)
         except grpc.RpcError as error:
-            _print({"code": error.code().name, "message": error.details()})
+            _print(_refusal(error))
             return 1
-    _print(answer)
+    _print(_as_json(answer))
     return 0
 
 
-def _answer(
-    channel: grpc.Channel, method: MethodDescriptor, request: Message, timeout: float
-) -> Answer:
-    """Make a call; a stream is read to its end. Raises grpc.RpcError."""
-    path = f"/{method.containing_service.full_name}/{method.name}"
-    wire = (type(request).SerializeToString, GetMessageClass(method.output_type).FromString)
-    if method.server_streaming:
-        stream = channel.unary_stream(path, *wire)(request, timeout=timeout)
-        # In one object: who reads a part of it only shall not take that for all.
-        return {"messages": [_as_json(message) for message in stream]}
-    return _as_json(channel.unary_unary(path, *wire)(request, timeout=timeout))
+def _print_stream(messages: Iterator[Message]) -> int:
+    """Print messages as they come, in one object, of which nobody can take a part for all of it."""
+    sys.stdout.write('{"messages": [')
+    between, refused = "", ""
+    try:
+        for message in messages:
+            sys.stdout.write(between + json.dumps(_as_json(message)))
+            between = ", "
+    except grpc.RpcError as error:
+        refused = ", " + json.dumps(_refusal(error))[1:-1]
+    sys.stdout.write(f"]{refused}}}\n")
+    return 1 if refused else 0
+
+
+def _refusal(error: grpc.RpcError) -> Answer:
+    return {"code": error.code().name, "message": error.details()}
 
 
 def _as_json(message: Message) -> Answer:

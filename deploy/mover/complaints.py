@@ -53,7 +53,11 @@ _DAMAGED = _any_of(
         "invalid pack",
     ),
     *("not found in repository", "repository contains errors", "unexpected pack"),
+    "not found in the repository index",
 )
+
+
+_DAMAGED_PARENT = _any_of("not found in the repository index")
 
 
 class DamagedRepository(Refused):
@@ -107,7 +111,7 @@ class Complaints:
         self._said.append(text)
         if message.get("during") in {"archival", "restore"}:
             # It would go on, and leave out what fails.
-            self.about_disk = True
+            self.about_disk = not _DAMAGED_PARENT.search(text)
             self._end(f"{message.get('item')}: {text}")
 
     def _plain(self, line: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from csi.errors import DiskError
+from csi.errors import DiskError, InvalidRequest
 from deploy.mover import about, hold, image, parts, repository
 from deploy.mover.about import About
 from deploy.mover.lines import Lines
@@ -133,6 +133,8 @@ def _read_file(arguments: argparse.Namespace, lines: Lines) -> Facts:
 
 
 def _backup(arguments: argparse.Namespace, lines: Lines) -> Facts:
+    if arguments.changes and not arguments.block:
+        raise InvalidRequest("--changes are those of a raw device, and go with --block")
     changes = parts.parse(arguments.changes) if arguments.changes else None
     about = _about(arguments)
     return repository.backup(FOLDER, about, lines, block=arguments.block, changes=changes)

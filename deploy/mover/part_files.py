@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,13 @@ class Shown:
 
 
 def name(part: int) -> str:
-    """Return where a part is: DDDD/PPPPPPPP."""
-    return f"{part // _IN_FOLDER:04}/{part:08}"
+    """Return where a part is; names are in the order of parts, up to a device of 4 PiB."""
+    return f"{part // _IN_FOLDER:06}/{part:010}"
 
 
-def number(name_: str) -> int:
-    """Return which part a file's name, with or without folders, is that of; raises ValueError."""
-    return int(name_.rpartition("/")[2])
+def part_of(path: str) -> int:
+    """Return which part a file is, by its name; raises ValueError."""
+    return int(path.rpartition("/")[2])
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def mounted(device: Path, folder: Path, shown: Shown) -> Iterator[None]:
         )
     argv = (sys.executable, "-m", "deploy.mover.part_server", str(device), str(folder))
     with Child(argv, stdin=-1) as server:
-        with server.input as pipe:
+        with suppress(BrokenPipeError), server.input as pipe:
             write_all(pipe, msgspec.json.encode(shown))
         if not server.output.readline():
             server.wait()

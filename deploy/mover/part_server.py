@@ -10,10 +10,16 @@ import stat
 import sys
 
 import msgspec
-from mfusepy import FUSE, Operations
 
-from deploy.mover.part_files import Shown, name, number
+from deploy.mover.part_files import Shown, name, part_of
 
+try:
+    from mfusepy import FUSE, Operations
+except OSError as error:
+    sys.exit(f"the library of FUSE is missing (libfuse3): {error}")
+
+_FIRST_FILE = 1 << 40
+"""The inode of part 0: each is the same in each backup, as restic notes it in its lists."""
 _FOREVER = 86400.0
 """Seconds for which the kernel may keep what it knows of names: none of it changes."""
 
@@ -36,19 +42,20 @@ class _Parts(Operations):
 
     def getattr(self, path: str, fh: int | None = None) -> Attributes:  # noqa: ARG002
         if path == "/" or path in self._folders:
-            return {"st_mode": stat.S_IFDIR | 0o500, "st_nlink": 2}
+            return {"st_mode": stat.S_IFDIR | 0o500, "st_nlink": 2, "st_ino": _inode(path)}
         part = self._part(path)
         start, end = self._bounds(part)
         time = self._shown.times[part] * 10**9
-        attributes = {"st_mode": stat.S_IFREG | 0o400, "st_nlink": 1, "st_size": end - start}
-        return attributes | {"st_mtime": time, "st_ctime": time, "st_atime": time}
+        file = {"st_mode": stat.S_IFREG | 0o400, "st_nlink": 1, "st_ino": _FIRST_FILE + part}
+        return file | {"st_size": end - start, "st_mtime": time, "st_ctime": time, "st_atime": time}
 
-    def readdir(self, path: str, fh: int) -> list[str]:  # noqa: ARG002
-        if path == "/":
-            inside = [folder.removeprefix("/") for folder in self._folders]
-        else:
-            inside = self._folders[path]
-        return [".", "..", *inside]
+    def readdir(self, path: str, fh: int) -> list[tuple[str, Attributes, int]]:  # noqa: ARG002
+        inside = (
+            self._folders if path == "/" else [f"{path}/{file}" for file in self._folders[path]]
+        )
+        # Names without an inode are none to who lists a folder.
+        listed = [(one.rpartition("/")[2], self.getattr(one), 0) for one in inside]
+        return [(".", self.getattr(path), 0), ("..", self.getattr("/"), 0), *listed]
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:  # noqa: ARG002
         start, end = self._bounds(self._part(path))
@@ -60,7 +67,7 @@ class _Parts(Operations):
 
     def _part(self, path: str) -> int:
         try:
-            part = number(path)
+            part = part_of(path)
         except ValueError:
             part = -1
         if part not in self._shown.times or path != f"/{name(part)}":
@@ -72,10 +79,22 @@ class _Parts(Operations):
         return start, min(start + self._shown.part, self._shown.size)
 
 
+def _inode(folder: str) -> int:
+    """Return what tells a folder from others; 1 is the kernel's for the top one."""
+    return 2 + int(folder.removeprefix("/") or -1)
+
+
 def main() -> None:
     """Show them until SIGTERM comes."""
     device, folder = sys.argv[1:]
     shown = msgspec.json.decode(sys.stdin.buffer.read(), type=Shown)
+    try:
+        _serve(device, folder, shown)
+    except (OSError, RuntimeError) as error:
+        sys.exit(f"FUSE does not work: {error}")
+
+
+def _serve(device: str, folder: str, shown: Shown) -> None:
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     FUSE(
         _Parts(fd, shown),
@@ -83,6 +102,7 @@ def main() -> None:
         foreground=True,
         nothreads=True,
         ro=True,
+        use_ino=True,
         attr_timeout=_FOREVER,
         entry_timeout=_FOREVER,
     )

@@ -56,7 +56,7 @@ def ranges(extents: Iterable[Extent], most: int = MOST) -> Ranges:
     return _coarser(found, most)
 
 
-def numbers(of: Ranges, size: int) -> Iterator[int]:
+def within(of: Ranges, size: int) -> Iterator[int]:
     """Yield the numbers of the parts in ranges that a device of so many bytes has."""
     end = -(-size // PART)
     for first, after in of:

@@ -8,12 +8,11 @@ disk was cut are as old as they were there. Each can be read all the same, if re
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
-from csi.errors import Unavailable
 from deploy.mover import image, part_files, parts, snapshot_facts, stored
 from deploy.mover.about import About
 from deploy.mover.children import CHUNK, chunks
@@ -42,20 +41,67 @@ def backup(
 
 
 def restore(restic: Restic, found: Facts, device: Path, lines: Lines) -> Facts:
-    """Fill an empty device from a backup; raises DiskError."""
-    is_in_parts = bool(found["part"])
-    words = ("--archive=tar",) if is_in_parts else ()
-    name = f"/{_PARTS if is_in_parts else _IMAGE}"
-    with restic.started("dump", *words, str(found["backup"]), name) as running:
-        output = running.child.output
-        try:
-            data = _joined(output, found) if is_in_parts else chunks(output)
-            length = image.write(device, _told(data, lines))
-        except tarfile.TarError as error:
-            running.finish()
-            raise DamagedRepository(f"parts of the backup are missing: {error}") from error
+    """Fill an empty device from a backup; raises DiskError, DamagedRepository if that lacks any."""
+    fill = _restore_parts if found["part"] else _restore_image
+    return {"bytes": fill(restic, found, device, lines)}
+
+
+def _restore_image(restic: Restic, found: Facts, device: Path, lines: Lines) -> int:
+    with restic.started("dump", str(found["backup"]), f"/{_IMAGE}") as running:
+        length = image.write(device, _told(chunks(running.child.output), lines))
         running.finish()
-    return {"bytes": length}
+    if length != found["bytes"]:
+        raise _lacks(found, f"{length} bytes came of {found['bytes']}")
+    return length
+
+
+def _restore_parts(restic: Restic, found: Facts, device: Path, lines: Lines) -> int:
+    parts_of = _Joined(found)
+    with restic.started("dump", "--archive=tar", str(found["backup"]), f"/{_PARTS}") as running:
+        try:
+            length = image.write(device, _told(parts_of.whole(running.child.output), lines))
+        except DamagedRepository:
+            running.finish()  # which may know better why
+            raise
+        running.finish()
+    return length
+
+
+class _Joined:
+    """A whole device, from a tar of its parts."""
+
+    def __init__(self, found: Facts) -> None:
+        self._found = found
+        self._part = int(str(found["part"]))
+
+    def whole(self, pipe: IO[bytes]) -> Iterator[bytes]:
+        """Yield all of it; raises DamagedRepository for what is not as it was stored."""
+        at = total = files = 0
+        try:
+            with tarfile.open(fileobj=pipe, mode="r|") as tar:
+                for member in filter(tarfile.TarInfo.isfile, tar):
+                    start = part_files.part_of(member.name) * self._part
+                    if start < at or at % self._part:
+                        raise self._lacks(f"a part before {member.name} is too short")
+                    yield from _zeros(start - at)
+                    yield from chunks(cast("IO[bytes]", tar.extractfile(member)))
+                    at = start + member.size
+                    total, files = total + member.size, files + 1
+        except tarfile.TarError as error:
+            raise self._lacks(str(error)) from error
+        if (files, total) != (self._found["files"], self._found["bytes"]):
+            raise self._lacks(f"{files} parts of {total} bytes came")
+        yield from _zeros(int(str(self._found["size"])) - at)
+
+    def _lacks(self, what: str) -> DamagedRepository:
+        return _lacks(self._found, what)
+
+
+def _lacks(found: Facts, what: str) -> DamagedRepository:
+    return DamagedRepository(
+        f"backup {found['backup']} is not as it was stored, so it cannot be restored: {what};"
+        " somebody may have repaired the repository: restic can give out what is left"
+    )
 
 
 def _store_parts(
@@ -63,19 +109,31 @@ def _store_parts(
 ) -> Facts:
     parent = _parent(restic, about, changes)
     shown = _shown(image.size(device), changes, parent, _times(restic, parent))
-    files = len(shown.times)
-    tags = snapshot_facts.words(about, files, copy=changes.copy, part=PART)
-    # Never one that restic chooses: what has changed since, nobody knows.
-    since = f"--parent={parent['backup']}" if parent else "--force"
+    tags = snapshot_facts.words(about, len(shown.times), copy=changes.copy, part=PART)
+    if parent:
+        known = str(parent["backup"])
+        try:
+            return _store_shown(restic, device, shown, (*tags, f"--parent={known}"), lines) | {
+                "since": known
+            }
+        except DamagedRepository as error:
+            lines.note(f"all of the disk is read, as backup {known} is damaged: {error}")
+    # Else restic would choose a parent, since which nobody knows what has changed.
+    return _store_shown(restic, device, shown, (*tags, "--force"), lines)
+
+
+def _store_shown(
+    restic: Restic, device: Path, shown: Shown, options: Sequence[str], lines: Lines
+) -> Facts:
     with tempfile.TemporaryDirectory(prefix="miren-mover-", ignore_cleanup_errors=True) as folder:
         mount = Path(folder, _PARTS)
         mount.mkdir()
-        words = (since, "--ignore-ctime", "--ignore-inode", _PARTS)
+        what, files = ("--ignore-ctime", "--ignore-inode", _PARTS), len(shown.times)
         with part_files.mounted(device, mount, shown):
-            summary = stored.store(restic, tags, words, lines, files=files, folder=mount.parent)
+            summary = stored.store(restic, options, what, lines, files=files, folder=mount.parent)
     opened = stored.number(summary, "files_new") + stored.number(summary, "files_changed")
     read = min(opened * PART, stored.number(summary, "total_bytes_processed"))
-    return {**stored.facts(summary), "read": read, "since": parent["backup"] if parent else ""}
+    return {**stored.facts(summary), "read": read}
 
 
 def _parent(restic: Restic, about: About, changes: Changes) -> Facts | None:
@@ -100,7 +158,7 @@ def _times(restic: Restic, parent: Facts | None) -> Mapping[int, int]:
     def heard(message: Message) -> None:
         if message.get("type") == "file":
             changed = datetime.fromisoformat(message["mtime"])
-            times[part_files.number(message["path"])] = int(changed.timestamp())
+            times[part_files.part_of(message["path"])] = int(changed.timestamp())
 
     if parent:
         restic.run("ls", str(parent["backup"]), heard=heard)
@@ -111,26 +169,9 @@ def _shown(size: int, changes: Changes, parent: Facts | None, before: Mapping[in
     """Return the files: as old as before is what has not changed since, and now what may have."""
     changed = changes.since[str(parent["copy"])] if parent else changes.written
     now = max(int(time.time()), *before.values(), 0) + 1
-    times = {part: before.get(part, now) for part in parts.numbers(changes.written, size)}
-    times.update({part: now for part in parts.numbers(changed, size) if part in times})
+    times = {part: before.get(part, now) for part in parts.within(changes.written, size)}
+    times.update({part: now for part in parts.within(changed, size) if part in times})
     return Shown(size, PART, times)
-
-
-def _joined(pipe: IO[bytes], found: Facts) -> Iterator[bytes]:
-    """Yield the whole device from a tar of its parts; raises TarError, Unavailable."""
-    part, at, files = int(str(found["part"])), 0, 0
-    with tarfile.open(fileobj=pipe, mode="r|") as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content is None:
-                continue  # a folder
-            start = part_files.number(member.name) * part
-            yield from _zeros(start - at)
-            yield from chunks(content)
-            at, files = start + member.size, files + 1
-    if files != found["files"]:
-        raise Unavailable(f"{files} parts came of the {found['files']} that the backup has")
-    yield from _zeros(int(str(found["size"])) - at)
 
 
 def _zeros(length: int) -> Iterator[bytes]:

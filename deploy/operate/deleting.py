@@ -36,11 +36,11 @@ def remove(cluster: DiskCluster, name: str) -> None:
     require_free(cluster, name)
     # First: of a volume whose disk is missing, the controller could make an empty one.
     _remove_volumes(cluster, name)
+    kept_copies.remove_all(cluster, name)
     # The driver itself refuses a disk that somebody holds by now.
     cluster.driver.control("DeleteVolume", volume_id=name)
     # One that the controller has made meanwhile tells of the old disk.
     _remove_volumes(cluster, name)
-    kept_copies.remove_all(cluster, name)
 
 
 def _obstacles(cluster: DiskCluster, name: str) -> Iterator[tuple[str, str]]:

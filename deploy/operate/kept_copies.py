@@ -6,24 +6,27 @@ that backups to one do not spoil those to another.
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from csi.disk import Extent
 from csi.errors import DiskError
 from csi.kubernetes_api import Object
 from deploy import console
-from deploy.mover.parts import Changes, ranges
+from deploy.mover.parts import Changes, Ranges, ranges
 from deploy.operate import snapshots
 from deploy.operate.disk_cluster import DiskCluster
-from deploy.operate.driver import CallFailed, Driver
+from deploy.operate.driver import Driver
 from deploy.operate.places import Repository
+from deploy.operate.running import interruptible
 from deploy.operate.snapshots import KEPT
 
+_NAME = re.compile(rf"{KEPT}[0-9a-f]{{8}}-[0-9a-f]{{12}}")
 _COMPARED = 2
-"""Earlier copies, the newest, whose differences are asked for; a repository may lack the last."""
+"""Earlier copies, the newest, with which one is compared: the last backup may have failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,22 @@ class KeptCopy:
     """Copies with which it can be compared."""
 
     def changes(self) -> Changes:
-        """Ask the driver what is written, and what has changed; raises DiskError."""
+        """Ask the driver what is written and what has changed; what it cannot tell is read."""
+        size = int(self.snapshot["size_bytes"])
+        written: Ranges = ranges([Extent(0, size)])
         target = self.snapshot["snapshot_id"]
-        written = self.driver.control("GetMetadataAllocated", snapshot_id=target)
         since = {}
-        for one in self.earlier:
-            pair = {"base_snapshot_id": one["snapshot_id"], "target_snapshot_id": target}
-            try:
-                differ = self.driver.control("GetMetadataDelta", **pair)
-            except CallFailed as error:
-                console.say(f"note: what has changed since an earlier copy is not known: {error}")
-                continue
-            since[_key(one)] = ranges(_extents(differ))
-        return Changes(_key(self.snapshot), ranges(_extents(written)), since)
+        try:
+            written = self._asked("GetMetadataAllocated", snapshot_id=target)
+            for one in self.earlier:
+                pair = {"base_snapshot_id": one["snapshot_id"], "target_snapshot_id": target}
+                since[_key(one)] = self._asked("GetMetadataDelta", **pair)
+        except DiskError as error:
+            console.say(f"note: the driver does not say what is to be read, so all is: {error}")
+        return Changes(_key(self.snapshot), written, since)
+
+    def _asked(self, method: str, **request: str) -> Ranges:
+        return ranges(_extents(self.driver.control(method, **request)))
 
 
 @contextmanager
@@ -58,31 +64,31 @@ def cut(cluster: DiskCluster, disk: str, place: Repository) -> Iterator[KeptCopy
 
     If that succeeds, earlier copies for this repository go, and this one stays; else this one goes.
     """
-    earlier = _kept(cluster, disk)
+    interruptible()
     ours = f"{KEPT}{_digest(str(place))[:8]}-"
+    earlier = [one for one in _kept(cluster, disk) if one["snapshot_id"].startswith(ours)]
     name = f"{ours}{uuid.uuid4().hex[:12]}"
     try:
         request = {"source_volume_id": disk, "name": name}
         snapshot = cluster.driver.control("CreateSnapshot", **request)["snapshot"]
         yield KeptCopy(cluster.driver, snapshot, earlier[-_COMPARED:])
     except BaseException:
-        with suppress(DiskError):
-            cluster.driver.control("DeleteSnapshot", snapshot_id=name)
+        _delete(cluster, [name])
         raise
-    _delete(cluster, [one for one in earlier if one["snapshot_id"].startswith(ours)])
+    _delete(cluster, [one["snapshot_id"] for one in earlier])
 
 
 def remove_all(cluster: DiskCluster, disk: str) -> None:
     """Delete the copies that were kept of a disk."""
     try:
-        _delete(cluster, _kept(cluster, disk))
+        _delete(cluster, [one["snapshot_id"] for one in _kept(cluster, disk)])
     except DiskError as error:
         console.say(f'warning: whether copies of disk "{disk}" are kept is not known: {error}')
 
 
 def _kept(cluster: DiskCluster, disk: str) -> list[Object]:
     """Return the copies of a disk, the oldest first."""
-    found = [one for one in snapshots.of_disk(cluster, disk) if one["snapshot_id"].startswith(KEPT)]
+    found = [one for one in snapshots.of_disk(cluster, disk) if _NAME.fullmatch(one["snapshot_id"])]
     return sorted(found, key=lambda one: str(one["creation_time"]))
 
 
@@ -101,9 +107,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _delete(cluster: DiskCluster, copies: Sequence[Object]) -> None:
-    for one in copies:
-        name = one["snapshot_id"]
+def _delete(cluster: DiskCluster, names: Sequence[str]) -> None:
+    for name in names:
         try:
             cluster.driver.control("DeleteSnapshot", snapshot_id=name)
         except DiskError as error:

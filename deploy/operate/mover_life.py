@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from deploy.operate.job_state import ended_at, is_over
 from deploy.operate.mover import Mover
 from deploy.operate.mover_job import KIND_KEY, TOKEN_KEY, Image, MoverJob
 from deploy.operate.progress_bar import ProgressBar
+from deploy.operate.running import interruptible
 from deploy.operate.tables import age
 
 _EVERY = 0.5
@@ -39,8 +39,7 @@ def started(
 
     Raises Busy when a Job of that name works already.
     """
-    # A pod whose command is told to end must not leave its mover behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruptible()
     wanted = replace(job, owner=_own_pod(), token=secrets.token_hex(8))
     if given:
         wanted = replace(wanted, secret=job.name, suspended=True)

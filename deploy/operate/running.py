@@ -1,6 +1,7 @@
 """How a command for disks is run, and ends."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
     except (DiskError, Conflict) as error:
         console.say(f"kubectl-miren: {error}")
         return 1
+
+
+def interruptible() -> None:
+    """Have SIGTERM end a command as Ctrl-C does, so that it takes away what it has made."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _print(told: str | Verdict | Iterator[str]) -> int:

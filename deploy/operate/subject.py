@@ -1,7 +1,7 @@
 """The disk of which a backup is made, as its PersistentVolume tells of it.
 
 Not as the driver does, which is asked by exec: who may do that in its namespace is root on the
-nodes, and backups are made every night by somebody who need not be.
+nodes, and backups are made every night by somebody who need not be, without --changed-blocks.
 """
 
 from dataclasses import dataclass

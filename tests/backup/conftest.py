@@ -60,6 +60,11 @@ def device_folder(folder: Path, device: Path) -> Path:
     return folder
 
 
+def packs(repository: Path) -> list[Path]:
+    """The files that hold what is backed up."""
+    return [path for path in (repository / "data").rglob("*") if path.is_file()]
+
+
 @pytest.fixture
 def volumes(tmp_path: Path) -> Iterator[Volumes]:
     made = Volumes(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 from csi.errors import Unavailable
 from deploy.mover import archive
 from deploy.mover.archive import DamagedArchive
-from tests.backup.conftest import BUCKET, MIB, Volumes, device_folder
+from tests.backup.conftest import BUCKET, MIB, Volumes, device_folder, packs
 from tests.backup.mover import PASSWORD, Mover, said
 from tests.cluster.programs import go_program
 from tests.cluster.s3_server import KEY, S3Server
@@ -39,11 +39,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tree(folder: Folder) -> Path:
     return fill(folder("tree"), 3, 1000)
-
-
-def packs(repository: Path) -> list[Path]:
-    """The files that hold what is backed up."""
-    return [path for path in (repository / "data").rglob("*") if path.is_file()]
 
 
 def test_a_hundredth_that_changed_is_all_that_is_added(folder: Folder, repository: Mover) -> None:

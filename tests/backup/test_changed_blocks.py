@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from deploy.mover.part_files import Shown, mounted
 from deploy.mover.parts import PART, Changes, Ranges
-from tests.backup.conftest import MIB, Volumes, device_folder
-from tests.backup.mover import PASSWORD, Line, Mover
+from tests.backup.conftest import MIB, Volumes, device_folder, packs
+from tests.backup.mover import PASSWORD, Line, Mover, said
 from tests.cluster.programs import go_program
 from tests.contract import raw
 
@@ -46,13 +47,13 @@ class Disk:
         words = self.words(copy, written, since)
         return self.mover.backup(self.folder, *words, **about).result
 
-    def restored(self, backup: str, volumes: Volumes, folder: Path) -> bytes:
+    def restored(self, backup: str, volumes: Volumes, folder: Path, size: int = SIZE) -> bytes:
         """What a new device has when a backup is restored to it."""
         folder.mkdir()
-        device = volumes.device(SIZE)
+        device = volumes.device(size)
         words = ("restore", "--block", "--backup", backup)
-        assert self.mover.run(device_folder(folder, device), *words).result["bytes"] == SIZE
-        return raw.read(device, 0, SIZE)
+        assert self.mover.run(device_folder(folder, device), *words).result["bytes"] == size
+        return raw.read(device, 0, size)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_what_was_never_written_is_not_read(disk: Disk, volumes: Volumes, tmp_pa
     made = disk.backup("monday")
 
     assert made["bytes"] == made["read"] == 4 * PART - MIB
-    assert made["since"] == ""
+    assert "since" not in made
     (listed,) = disk.mover.listed(disk.folder)
     assert (listed["mode"], listed["size"], listed["files"]) == ("block", SIZE, 4)
     assert disk.restored(made["backup"], volumes, tmp_path / "again") == disk.content()
@@ -114,7 +115,8 @@ def test_nothing_is_taken_from_a_backup_since_which_nobody_knows_what_has_change
 
     second = disk.backup("tuesday", sunday=[])
 
-    assert (second["since"], second["read"]) == ("", second["bytes"])
+    assert "since" not in second
+    assert second["read"] == second["bytes"]
     assert disk.restored(second["backup"], volumes, tmp_path / "again") == disk.content()
 
 
@@ -122,7 +124,7 @@ def test_nothing_is_taken_from_another_disk(disk: Disk) -> None:
     about: dict[str, Any] = {"mode": "block", "filesystem": "", "size": SIZE, "disk": "other"}
     disk.mover.backup(disk.folder, *disk.words("monday", WRITTEN, {}), **about)
 
-    assert disk.backup("tuesday", monday=[])["since"] == ""
+    assert "since" not in disk.backup("tuesday", monday=[])
 
 
 def test_what_was_given_back_reads_as_zeros(disk: Disk, volumes: Volumes, tmp_path: Path) -> None:
@@ -174,17 +176,18 @@ def test_a_server_of_parts_that_dies_leaves_no_backup(disk: Disk, tmp_path: Path
     assert disk.mover.listed(disk.folder) == []
 
 
-def test_nothing_is_left_behind(disk: Disk) -> None:
-    disk.backup("monday")
+def test_nothing_runs_afterwards(disk: Disk) -> None:
+    words = disk.words("monday", WRITTEN, {})
+    running = disk.mover.start(disk.folder, "backup", *words, said(mode="block", filesystem=""))
+    assert running.finish().result["files"] == 4
 
-    assert "part_server" not in subprocess.check_output(["ps", "ax"], text=True)
-    assert "fuse" not in Path("/proc/mounts").read_text().replace("fusectl", "")
+    assert running.command_lines() == []
 
 
-def test_a_device_that_has_grown(disk: Disk, tmp_path: Path) -> None:
+def test_a_device_that_has_grown(disk: Disk, volumes: Volumes, tmp_path: Path) -> None:
     """The last part, a short one, is longer now, though nothing in it has changed."""
     first = disk.backup("monday")
-    (tmp_path / "volume-0.img").open("r+b").truncate(PARTS * PART)
+    os.truncate(tmp_path / "volume-0.img", PARTS * PART)
     subprocess.run(["losetup", "--set-capacity", disk.device], check=True)
 
     second = disk.backup("tuesday", monday=[])
@@ -192,18 +195,32 @@ def test_a_device_that_has_grown(disk: Disk, tmp_path: Path) -> None:
     assert (second["since"], second["read"]) == (first["backup"], PART)
     listed = {one["backup"]: one["size"] for one in disk.mover.listed(disk.folder)}
     assert listed == {first["backup"]: SIZE, second["backup"]: PARTS * PART}
+    again = disk.restored(second["backup"], volumes, tmp_path / "again", PARTS * PART)
+    assert again == raw.read(disk.device, 0, PARTS * PART)
 
 
-def test_by_hand(disk: Disk, programs: Path, tmp_path: Path) -> None:
-    """With restic, and no miren-csi: docs/backup.md."""
-    made = disk.backup("monday")
-    lines = f"""\
-restic restore {made["backup"]} --target parts
-for part in parts/device/*/*; do
-    dd if=$part of=disk.img bs=4M seek=$((10#${{part##*/}})) conv=notrunc,sparse
-done
-truncate -s {SIZE} disk.img
-"""
+@pytest.fixture
+def repaired(
+    disk: Disk, restic: Callable[..., None], tmp_path: Path
+) -> Callable[[], tuple[Line, Line]]:
+    """Makes two backups, and loses what only the first has, as an owner does who goes on."""
+
+    def lose() -> tuple[Line, Line]:
+        first = disk.backup("monday")
+        before = packs(tmp_path / "repository")
+        disk.write(1, seed=1)
+        second = disk.backup("tuesday", monday=[(1, 2)])
+        for pack in before:
+            pack.unlink()
+        restic("repair", "index")
+        return first, second
+
+    return lose
+
+
+@pytest.fixture
+def restic(programs: Path, tmp_path: Path) -> Callable[..., None]:
+    """Runs restic, and no miren-csi, on the repository."""
     environ = {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "RESTIC_REPOSITORY": str(tmp_path / "repository"),
@@ -211,6 +228,74 @@ truncate -s {SIZE} disk.img
         "RESTIC_CACHE_DIR": str(tmp_path / "cache"),
     }
 
-    subprocess.run(["bash", "-euc", lines], cwd=tmp_path, env=environ, check=True)
+    def run(*words: str) -> None:
+        subprocess.run(["restic", *words], cwd=tmp_path, env=environ, check=True)
+
+    return run
+
+
+def test_what_a_damaged_backup_lacks_is_read_again(
+    disk: Disk, repaired: Callable[[], tuple[Line, Line]], volumes: Volumes, tmp_path: Path
+) -> None:
+    repaired()
+    about: dict[str, Any] = {"mode": "block", "filesystem": "", "size": SIZE}
+
+    words = disk.words("wednesday", WRITTEN, {"tuesday": []})
+    again = disk.mover.backup(disk.folder, *words, **about)
+
+    assert any("all of the disk is read, as backup " in note for note in again.notes)
+    backup = again.result["backup"]
+    assert disk.restored(backup, volumes, tmp_path / "again") == disk.content()
+
+
+def test_what_was_repaired_away_is_not_restored_as_if_it_were_whole(
+    disk: Disk,
+    repaired: Callable[[], tuple[Line, Line]],
+    restic: Callable[..., None],
+    volumes: Volumes,
+    folder: Callable[[str], Path],
+) -> None:
+    """restic keeps what the snapshot says of itself, though it has less by now."""
+    repaired()
+    restic("repair", "snapshots", "--forget")
+    empty = device_folder(folder("empty"), volumes.device(SIZE))
+
+    for one in disk.mover.listed(disk.folder):
+        failure = disk.mover.run(empty, "restore", "--block", "--backup", one["backup"]).failure
+        assert "is not as it was stored, so it cannot be restored: " in failure
+
+
+def test_a_folder_of_parts_is_the_same_in_each_backup(disk: Disk, tmp_path: Path) -> None:
+    """Else restic would store the lists of all anew when one is added."""
+    mount = tmp_path / "mount"
+    mount.mkdir()
+
+    def inodes(*parts: int) -> dict[str, int]:
+        with mounted(disk.device, mount, Shown(SIZE, PART, dict.fromkeys(parts, 1))):
+            return {path.name: path.stat().st_ino for path in mount.rglob("*")}
+
+    before, after = inodes(1, 7), inodes(0, 1, 7)
+    assert len(after) == 4
+    assert before == {name: after[name] for name in before}
+
+
+def test_changes_are_those_of_a_device(disk: Disk) -> None:
+    words = disk.words("monday", WRITTEN, {})[1:]
+    assert "go with --block" in disk.mover.backup(disk.folder, *words).failure
+
+
+def test_by_hand(disk: Disk, restic: Callable[..., None], tmp_path: Path) -> None:
+    """With restic, and no miren-csi: docs/backup.md."""
+    made = disk.backup("monday")
+    joins = f"""\
+shopt -s nullglob
+for part in parts/device/*/*; do
+    dd if=$part of=disk.img bs=4M seek=$((10#${{part##*/}})) conv=notrunc,sparse
+done
+truncate -s {SIZE} disk.img
+"""
+
+    restic("restore", made["backup"], "--target", "parts")
+    subprocess.run(["bash", "-euc", joins], cwd=tmp_path, check=True)
 
     assert (tmp_path / "disk.img").read_bytes() == disk.content()

@@ -105,14 +105,14 @@ def test_what_is_written_is_told_and_then_what_has_changed(db: Instance, here: D
 @pytest.mark.usefixtures("db")
 def test_the_last_copy_of_each_repository_stays(here: DiskCluster, operator: Operator) -> None:
     operator.snapshot("pgdata", "monday")
-    backed_up(here)
+    first_known = backed_up(here)
     (first,) = {*kept(here)} - {"monday"}
-    other = backed_up(here, OTHER)
+    backed_up(here, OTHER)
     (second,) = {*kept(here)} - {"monday", first}
 
     third = backed_up(here)
 
-    assert other.copy in third.since
+    assert third.since.keys() == {first_known.copy}
     assert len(kept(here)) == 3
     assert first not in kept(here)
     assert {"monday", second} < {*kept(here)}
@@ -145,6 +145,39 @@ def test_what_killed_commands_left_goes_with_the_next_backup(
 
     (left,) = kept(here)
     assert left not in {ours, killed}
+
+
+@dataclass(frozen=True, slots=True)
+class Mute(Called):
+    """A driver that does not answer when it is asked what has changed: a fake."""
+
+    def control(self, method: str, **request: Any) -> Object:
+        if method.startswith("GetMetadata"):
+            raise CallFailed("DEADLINE_EXCEEDED", "it takes too long")
+        return Called.control(self, method, **request)
+
+
+@pytest.mark.usefixtures("db")
+def test_all_is_read_when_the_driver_does_not_say_what_has_changed(
+    here: DiskCluster, driver: LocalDriver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backed_up(here)
+    nothing = cast("KubernetesApi", None)
+
+    changes = backed_up(Here(nothing, "", Mute(nothing, "", driver)))
+
+    assert (changes.written, changes.since) == ([(0, 16)], {})
+    assert "so all is: it takes too long" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("db")
+def test_a_snapshot_with_a_similar_name_is_not_ours(here: DiskCluster, operator: Operator) -> None:
+    operator.snapshot("pgdata", "backup-copy-2024")
+    backed_up(here)
+
+    kept_copies.remove_all(here, "pgdata")
+
+    assert kept(here) == ["backup-copy-2024"]
 
 
 @pytest.mark.usefixtures("db")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from csi.disk import MIB, Extent
 from csi.errors import InvalidRequest
 from deploy.mover import parts
-from deploy.mover.parts import PART, Changes, numbers, ranges
+from deploy.mover.parts import PART, Changes, ranges, within
 
 extents = st.lists(
     st.builds(Extent, st.integers(0, 200 * PART), st.integers(1, 3 * PART)), max_size=40
@@ -21,7 +21,7 @@ def test_no_byte_is_missed_however_few_ranges_there_may_be(found: list[Extent], 
     assert len(made) <= most
     assert all(first < end for first, end in made)
     assert [*made] == sorted(made)
-    read = {*numbers(made, 300 * PART)}
+    read = {*within(made, 300 * PART)}
     for one in found:
         assert {one.offset // PART, (one.offset + one.length - 1) // PART} <= read
 
@@ -34,7 +34,7 @@ def test_nothing_is_read_in_vain_where_there_may_be_enough_ranges(found: list[Ex
         for part in range(one.offset // PART, (one.offset + one.length - 1) // PART + 1)
     }
 
-    assert [*numbers(ranges(found), 300 * PART)] == sorted(exact)
+    assert [*within(ranges(found), 300 * PART)] == sorted(exact)
 
 
 def test_the_smallest_gaps_are_closed_first() -> None:
@@ -44,7 +44,7 @@ def test_the_smallest_gaps_are_closed_first() -> None:
 
 
 def test_a_device_has_no_parts_after_its_end() -> None:
-    assert [*numbers([(0, 9)], 2 * PART + MIB)] == [0, 1, 2]
+    assert [*within([(0, 9)], 2 * PART + MIB)] == [0, 1, 2]
 
 
 def test_what_is_told_comes_through() -> None:
