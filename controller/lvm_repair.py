@@ -16,6 +16,9 @@ from controller.thin_pool import ThinPool, ThinVolume
 
 log = logging.getLogger(__name__)
 
+_CLEARING = "miren-clears-message"
+"""An LV that is there for a moment, and nobody's."""
+
 
 class LvmRepair:
     """Keeps the kernel's idea of a thin pool in step with LVM's."""
@@ -36,10 +39,34 @@ class LvmRepair:
         """
         with lvm_lock.held(self._pool.vg) as lock:
             finished = self._agree(lock)
-        # LVM still has its message in mind, and would forget the next one over it. Only with the
-        # LV does it go; whoever wanted that was never answered, and asks again.
+            is_stale = self._is_told() and self._pool.has_message()
+        # LVM still has its message in mind, and would forget the next one over it. With the LV it
+        # goes; whoever wanted that was never answered, and asks again.
         if finished and finished.is_ours:
-            self._undo(finished)
+            self._remove(finished.lv)
+        elif is_stale:
+            self._clear_message()
+        with lvm_lock.held(self._pool.vg):
+            left = any(volume.lv == _CLEARING for volume in self._pool.volumes())
+        if left:
+            self._remove(_CLEARING)
+
+    def _is_told(self) -> bool:
+        kernel = self._pool.transaction()
+        return kernel is not None and kernel == self._pool.written_transaction()
+
+    def _clear_message(self) -> None:
+        """Have LVM forget what it has told the kernel already.
+
+        It was killed before it could write down the end. Only `lvcreate` clears that first:
+        `lvremove` would tell the kernel nothing of what it removes, and the next volume would get
+        the number of one that is still there.
+        """
+        log.warning("an LVM command was killed; %s is cleared of its message", self._pool.device)
+        pool = self._group.path(self._pool.name)
+        made = ForkedLvm().call("lvcreate", "-y", "-V", "4M", "-T", pool, "-n", _CLEARING)
+        if not made.ok and not lvm_errors.ALREADY_EXISTS.search(made.message):
+            log.error("LVM cannot be told to forget its message: %s", made.message)
 
     def _agree(self, lock: int) -> ThinVolume | None:
         """Bring both to one transaction; returns what was created to the end for that."""
@@ -55,11 +82,11 @@ class LvmRepair:
             self._remove_unfinished(written)
         return None
 
-    def _undo(self, volume: ThinVolume) -> None:
-        path = self._group.path(volume.lv)
+    def _remove(self, lv: str) -> None:
+        path = self._group.path(lv)
         reply = ForkedLvm().call("lvremove", "-y", "-f", path)
         if not reply.ok and not lvm_errors.missing(reply.message, path):
-            raise lvm_errors.failure(("lvremove", path), reply.message, f"LV {volume.lv}")
+            raise lvm_errors.failure(("lvremove", path), reply.message, f"LV {lv}")
 
     def _finish_creating(self, kernel: int, lock: int) -> ThinVolume | None:
         """Tell the kernel the rest of what makes an LV; returns the one that is there then."""

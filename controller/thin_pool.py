@@ -1,11 +1,16 @@
 """A thin pool as the kernel has it: volumes by numbers, transactions, messages."""
 
+import re
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from controller import lvm_errors, lvm_tags
 from controller.device_mapper import DeviceMapper
 from controller.lvm_session import ForkedLvm, Row
 from csi import programs
+
+_MESSAGE = re.compile(r"^\s*message\d+ \{", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,17 @@ class ThinPool:
     def volumes(self) -> list[ThinVolume]:
         """Return the LVs in the pool; to be called under LVM's lock."""
         return [_volume(row) for row in self._rows() if row["pool_lv"].strip("[]") == self.name]
+
+    def has_message(self) -> bool:
+        """Tell whether LVM has a message for the kernel written down, under LVM's lock."""
+        with tempfile.NamedTemporaryFile("r", prefix="miren-csi-vg-") as text:
+            argv = ("vgcfgbackup", "--nolocking", "-f", text.name, self.vg)
+            reply = ForkedLvm().call(*argv)
+            if not reply.ok:
+                raise lvm_errors.failure(argv, reply.message, f"VG {self.vg}")
+            written = Path(text.name).read_text()
+        _, _, of_pool = written.partition(f"\n\t\t{self.name} {{\n")
+        return _MESSAGE.search(of_pool.partition("\n\t\t}\n")[0]) is not None
 
     def _rows(self) -> list[Row]:
         fields = "lv_name,thin_id,pool_lv,transaction_id,origin,lv_tags"

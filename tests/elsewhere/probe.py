@@ -19,6 +19,7 @@ class Probe:
         """Args: tests: the modules, by their places below tests/."""
         self._folder = folder
         shutil.copy(ROOT / "pyproject.toml", folder)
+        shutil.copytree(ROOT / "scripts", folder / "scripts")
         (folder / "tests").mkdir()
         for name in _MACHINERY:
             subprocess.run(["cp", "-r", ROOT / "tests" / name, folder / "tests"], check=True)
