@@ -108,8 +108,8 @@ class Vm:
     def _kernel(self, disks: Sequence[Path | Layer], memory: str, tap: str | None) -> list[str]:
         return [
             str(user_mode_linux() / "bin/linux.uml"),
-            # Else ptrace stops it at each system call and page fault. Older ones leave it unread.
-            "seccomp=on",
+            # Else ptrace stops all in it at each system call and page fault; older kernels do so.
+            "seccomp=auto",
             f"mem={memory}",
             "quiet",
             "noreboot",
