@@ -29,6 +29,10 @@ def xfs(place: Path, size: int) -> Iterator[Path]:
         run("umount", mounted)
 
 
+_touching: list["subprocess.Popen[bytes]"] = []
+"""Programs that wait for a filesystem to thaw, and keep it in use until they are done."""
+
+
 class Host:
     """Formats and mounts devices; nothing stays mounted after the test."""
 
@@ -79,8 +83,11 @@ class Host:
         assert "skipping journal recovery" not in found, found
 
     def clear(self) -> None:
-        for target in reversed(self._mounted):
+        for target in self._mounted:
             subprocess.run(["fsfreeze", "--unfreeze", target], check=False, capture_output=True)
+        while _touching:
+            _touching.pop().wait(30)
+        for target in reversed(self._mounted):
             run("umount", target)
 
 
@@ -98,4 +105,5 @@ def is_writable(mount_point: Path, *, within: float) -> bool:
     try:
         return touch.wait(within) == 0
     except subprocess.TimeoutExpired:
+        _touching.append(touch)
         return False

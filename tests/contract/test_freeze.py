@@ -12,6 +12,7 @@ import pytest
 
 from csi.errors import Busy, Refused
 from node import freeze
+from tests.cluster.waiting import wait_until
 from tests.contract.host import Host, is_writable, run
 
 pytestmark = pytest.mark.loop_only  # what is frozen is the same below LVM
@@ -172,3 +173,13 @@ def test_a_driver_that_dies_leaves_nothing_frozen(
         assert driver.wait() == -number
 
     assert is_writable(target, within=10)
+    wait_until(lambda: not _is_there(driver.pid), "the freezing process has ended", within=10)
+
+
+def _is_there(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
