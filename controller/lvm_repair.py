@@ -6,6 +6,7 @@ active LV, LVM writes down first, and later sends what is still unsent with its 
 """
 
 import logging
+import secrets
 
 from controller import lvm_errors, lvm_lock, thin_messages
 from controller.device_mapper import DeviceMapper
@@ -16,8 +17,8 @@ from controller.thin_pool import ThinPool, ThinVolume
 
 log = logging.getLogger(__name__)
 
-_CLEARING = "miren-clears-message"
-"""An LV that is there for a moment, and nobody's."""
+_CLEARING = "miren-clears-message-"
+"""How the names of LVs begin that are there for a moment, and nobody's."""
 
 
 class LvmRepair:
@@ -40,23 +41,22 @@ class LvmRepair:
         with lvm_lock.held(self._pool.vg) as lock:
             finished = self._agree(lock)
             is_stale = self._is_told() and self._pool.has_message()
+            made = [one.lv for one in self._pool.volumes() if one.lv.startswith(_CLEARING)]
         # LVM still has its message in mind, and would forget the next one over it. With the LV it
         # goes; whoever wanted that was never answered, and asks again.
         if finished and finished.is_ours:
             self._remove(finished.lv)
         elif is_stale:
-            self._clear_message()
-        with lvm_lock.held(self._pool.vg):
-            left = any(volume.lv == _CLEARING for volume in self._pool.volumes())
-        if left:
-            self._remove(_CLEARING)
+            made.append(self._clear_message())
+        for lv in made:
+            self._remove(lv)
 
     def _is_told(self) -> bool:
         kernel = self._pool.transaction()
         return kernel is not None and kernel == self._pool.written_transaction()
 
-    def _clear_message(self) -> None:
-        """Have LVM forget what it has told the kernel already.
+    def _clear_message(self) -> str:
+        """Have LVM forget what it has told the kernel already; returns the LV that it takes.
 
         It was killed before it could write down the end. Only `lvcreate` clears that first:
         `lvremove` would tell the kernel nothing of what it removes, and the next volume would get
@@ -64,9 +64,11 @@ class LvmRepair:
         """
         log.warning("an LVM command was killed; %s is cleared of its message", self._pool.device)
         pool = self._group.path(self._pool.name)
-        made = ForkedLvm().call("lvcreate", "-y", "-V", "4M", "-T", pool, "-n", _CLEARING)
-        if not made.ok and not lvm_errors.ALREADY_EXISTS.search(made.message):
+        lv = f"{_CLEARING}{secrets.token_hex(4)}"
+        made = ForkedLvm().call("lvcreate", "-y", "-V", "4M", "-T", pool, "-n", lv)
+        if not made.ok:
             log.error("LVM cannot be told to forget its message: %s", made.message)
+        return lv
 
     def _agree(self, lock: int) -> ThinVolume | None:
         """Bring both to one transaction; returns what was created to the end for that."""

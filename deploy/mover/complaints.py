@@ -44,6 +44,8 @@ _NOT_ALLOWED = _any_of(
     *("access ?denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "forbidden", "unauthorized"),
     *("permission denied", "access key", "signature we calculated", r"\b40[13]\b"),
 )
+_DAMAGED_PARENT = "not found in the repository index"
+"""restic would store the file anew, and end as if the disk could not be read."""
 _DAMAGED = _any_of(
     *("ciphertext verification failed", "invalid data returned", "unexpected size", "wrong hash"),
     *(
@@ -53,11 +55,8 @@ _DAMAGED = _any_of(
         "invalid pack",
     ),
     *("not found in repository", "repository contains errors", "unexpected pack"),
-    "not found in the repository index",
+    _DAMAGED_PARENT,
 )
-
-
-_DAMAGED_PARENT = _any_of("not found in the repository index")
 
 
 class DamagedRepository(Refused):
@@ -111,7 +110,7 @@ class Complaints:
         self._said.append(text)
         if message.get("during") in {"archival", "restore"}:
             # It would go on, and leave out what fails.
-            self.about_disk = not _DAMAGED_PARENT.search(text)
+            self.about_disk = not re.search(_DAMAGED_PARENT, text)
             self._end(f"{message.get('item')}: {text}")
 
     def _plain(self, line: str) -> None:

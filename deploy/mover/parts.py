@@ -5,7 +5,7 @@ than it has to: what has not changed is then read in vain, and nothing is missed
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import msgspec
 
@@ -14,7 +14,7 @@ from csi.errors import InvalidRequest
 
 PART = 4 * MIB
 """Bytes of a part; the last one of a device may have less."""
-MOST = 1000
+_MOST = 1000
 """Ranges, at most, so that all fit in an argument of a program (execve(2): 128 KiB)."""
 
 Ranges = Sequence[tuple[int, int]]
@@ -34,7 +34,7 @@ class Changes:
 
     def to_json(self) -> str:
         """Return what `parse` reads."""
-        return msgspec.json.encode(asdict(self)).decode()
+        return msgspec.json.encode(self).decode()
 
 
 def parse(text: str) -> Changes:
@@ -45,7 +45,7 @@ def parse(text: str) -> Changes:
         raise InvalidRequest(f"what is said of changes cannot be understood: {error}") from error
 
 
-def ranges(extents: Iterable[Extent], most: int = MOST) -> Ranges:
+def ranges(extents: Iterable[Extent], most: int = _MOST) -> Ranges:
     """Return the parts that have any of these bytes, in at most so many ranges."""
     found: list[tuple[int, int]] = []
     for first, end in sorted(map(_touched, extents)):

@@ -56,10 +56,9 @@ def _restore_image(restic: Restic, found: Facts, device: Path, lines: Lines) -> 
 
 
 def _restore_parts(restic: Restic, found: Facts, device: Path, lines: Lines) -> int:
-    parts_of = _Joined(found)
     with restic.started("dump", "--archive=tar", str(found["backup"]), f"/{_PARTS}") as running:
         try:
-            length = image.write(device, _told(parts_of.whole(running.child.output), lines))
+            length = image.write(device, _told(_joined(running.child.output, found), lines))
         except DamagedRepository:
             running.finish()  # which may know better why
             raise
@@ -67,34 +66,25 @@ def _restore_parts(restic: Restic, found: Facts, device: Path, lines: Lines) -> 
     return length
 
 
-class _Joined:
-    """A whole device, from a tar of its parts."""
-
-    def __init__(self, found: Facts) -> None:
-        self._found = found
-        self._part = int(str(found["part"]))
-
-    def whole(self, pipe: IO[bytes]) -> Iterator[bytes]:
-        """Yield all of it; raises DamagedRepository for what is not as it was stored."""
-        at = total = files = 0
-        try:
-            with tarfile.open(fileobj=pipe, mode="r|") as tar:
-                for member in filter(tarfile.TarInfo.isfile, tar):
-                    start = part_files.part_of(member.name) * self._part
-                    if start < at or at % self._part:
-                        raise self._lacks(f"a part before {member.name} is too short")
-                    yield from _zeros(start - at)
-                    yield from chunks(cast("IO[bytes]", tar.extractfile(member)))
-                    at = start + member.size
-                    total, files = total + member.size, files + 1
-        except tarfile.TarError as error:
-            raise self._lacks(str(error)) from error
-        if (files, total) != (self._found["files"], self._found["bytes"]):
-            raise self._lacks(f"{files} parts of {total} bytes came")
-        yield from _zeros(int(str(self._found["size"])) - at)
-
-    def _lacks(self, what: str) -> DamagedRepository:
-        return _lacks(self._found, what)
+def _joined(pipe: IO[bytes], found: Facts) -> Iterator[bytes]:
+    """Yield a whole device from a tar of its parts; raises DamagedRepository if any is missing."""
+    size, part = (int(str(found[name])) for name in ("size", "part"))
+    at = total = files = 0
+    try:
+        with tarfile.open(fileobj=pipe, mode="r|") as tar:
+            for member in filter(tarfile.TarInfo.isfile, tar):
+                start = part_files.part_of(member.name) * part
+                if start < at or at % part:
+                    raise _lacks(found, f"a part before {member.name} is too short")
+                yield from _zeros(start - at)
+                yield from chunks(cast("IO[bytes]", tar.extractfile(member)))
+                at = start + member.size
+                total, files = total + member.size, files + 1
+    except tarfile.TarError as error:
+        raise _lacks(found, str(error)) from error
+    if (files, total) != (found["files"], found["bytes"]):
+        raise _lacks(found, f"{files} parts of {total} bytes came")
+    yield from _zeros(size - at)
 
 
 def _lacks(found: Facts, what: str) -> DamagedRepository:
@@ -111,13 +101,12 @@ def _store_parts(
     shown = _shown(image.size(device), changes, parent, _times(restic, parent))
     tags = snapshot_facts.words(about, len(shown.times), copy=changes.copy, part=PART)
     if parent:
-        known = str(parent["backup"])
+        since = str(parent["backup"])
+        options = (*tags, f"--parent={since}")
         try:
-            return _store_shown(restic, device, shown, (*tags, f"--parent={known}"), lines) | {
-                "since": known
-            }
+            return {**_store_shown(restic, device, shown, options, lines), "since": since}
         except DamagedRepository as error:
-            lines.note(f"all of the disk is read, as backup {known} is damaged: {error}")
+            lines.note(f"all of the disk is read, as backup {since} is damaged: {error}")
     # Else restic would choose a parent, since which nobody knows what has changed.
     return _store_shown(restic, device, shown, (*tags, "--force"), lines)
 

@@ -200,22 +200,16 @@ def test_a_device_that_has_grown(disk: Disk, volumes: Volumes, tmp_path: Path) -
 
 
 @pytest.fixture
-def repaired(
-    disk: Disk, restic: Callable[..., None], tmp_path: Path
-) -> Callable[[], tuple[Line, Line]]:
-    """Makes two backups, and loses what only the first has, as an owner does who goes on."""
-
-    def lose() -> tuple[Line, Line]:
-        first = disk.backup("monday")
-        before = packs(tmp_path / "repository")
-        disk.write(1, seed=1)
-        second = disk.backup("tuesday", monday=[(1, 2)])
-        for pack in before:
-            pack.unlink()
-        restic("repair", "index")
-        return first, second
-
-    return lose
+def damaged(disk: Disk, restic: Callable[..., None], tmp_path: Path) -> list[Line]:
+    """Two backups in a repository that has lost what the first has stored, and knows it."""
+    first = disk.backup("monday")
+    before = packs(tmp_path / "repository")
+    disk.write(1, seed=1)
+    second = disk.backup("tuesday", monday=[(1, 2)])
+    for pack in before:
+        pack.unlink()
+    restic("repair", "index")
+    return [first, second]
 
 
 @pytest.fixture
@@ -234,10 +228,10 @@ def restic(programs: Path, tmp_path: Path) -> Callable[..., None]:
     return run
 
 
+@pytest.mark.usefixtures("damaged")
 def test_what_a_damaged_backup_lacks_is_read_again(
-    disk: Disk, repaired: Callable[[], tuple[Line, Line]], volumes: Volumes, tmp_path: Path
+    disk: Disk, volumes: Volumes, tmp_path: Path
 ) -> None:
-    repaired()
     about: dict[str, Any] = {"mode": "block", "filesystem": "", "size": SIZE}
 
     words = disk.words("wednesday", WRITTEN, {"tuesday": []})
@@ -250,17 +244,18 @@ def test_what_a_damaged_backup_lacks_is_read_again(
 
 def test_what_was_repaired_away_is_not_restored_as_if_it_were_whole(
     disk: Disk,
-    repaired: Callable[[], tuple[Line, Line]],
+    damaged: list[Line],
     restic: Callable[..., None],
     volumes: Volumes,
     folder: Callable[[str], Path],
 ) -> None:
     """restic keeps what the snapshot says of itself, though it has less by now."""
-    repaired()
     restic("repair", "snapshots", "--forget")
     empty = device_folder(folder("empty"), volumes.device(SIZE))
 
-    for one in disk.mover.listed(disk.folder):
+    listed = disk.mover.listed(disk.folder)
+    assert len(listed) == len(damaged)
+    for one in listed:
         failure = disk.mover.run(empty, "restore", "--block", "--backup", one["backup"]).failure
         assert "is not as it was stored, so it cannot be restored: " in failure
 
