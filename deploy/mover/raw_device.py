@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, cast
 
-from deploy.mover import image, part_files, parts, snapshot_facts, stored
+from deploy.mover import image, part_files, parts, rewritten, snapshot_facts, stored
 from deploy.mover.about import About
 from deploy.mover.children import CHUNK, chunks
 from deploy.mover.complaints import DamagedRepository, Message
@@ -51,7 +51,7 @@ def _restore_image(restic: Restic, found: Facts, device: Path, lines: Lines) -> 
         length = image.write(device, _told(chunks(running.child.output), lines))
         running.finish()
     if length != found["bytes"]:
-        raise _lacks(found, f"{length} bytes came of {found['bytes']}")
+        raise rewritten.lacks(found, f"{length} bytes came of {found['bytes']}")
     return length
 
 
@@ -75,23 +75,16 @@ def _joined(pipe: IO[bytes], found: Facts) -> Iterator[bytes]:
             for member in filter(tarfile.TarInfo.isfile, tar):
                 start = part_files.part_of(member.name) * part
                 if start < at or at % part:
-                    raise _lacks(found, f"a part before {member.name} is too short")
+                    raise rewritten.lacks(found, f"a part before {member.name} is too short")
                 yield from _zeros(start - at)
                 yield from chunks(cast("IO[bytes]", tar.extractfile(member)))
                 at = start + member.size
                 total, files = total + member.size, files + 1
     except tarfile.TarError as error:
-        raise _lacks(found, str(error)) from error
+        raise rewritten.lacks(found, str(error)) from error
     if (files, total) != (found["files"], found["bytes"]):
-        raise _lacks(found, f"{files} parts of {total} bytes came")
+        raise rewritten.lacks(found, f"{files} parts of {total} bytes came")
     yield from _zeros(size - at)
-
-
-def _lacks(found: Facts, what: str) -> DamagedRepository:
-    return DamagedRepository(
-        f"backup {found['backup']} is not as it was stored, so it cannot be restored: {what};"
-        " somebody may have repaired the repository: restic can give out what is left"
-    )
 
 
 def _store_parts(

@@ -5,6 +5,7 @@ files is taken away again. `deploy.mover.snapshot_facts` says which snapshots ar
 """
 
 import fcntl
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from csi import programs
 from csi.errors import Busy, Incompatible, InvalidRequest, NotFound, Unavailable
 from csi.files import opened as opened_file
-from deploy.mover import image, raw_device, snapshot_facts, stored, tree
+from deploy.mover import image, raw_device, rewritten, snapshot_facts, stored, tree
 from deploy.mover.about import About
 from deploy.mover.children import Child, chunks
 from deploy.mover.complaints import NO_REPOSITORY, DamagedRepository, Message
@@ -68,6 +69,7 @@ def restore(folder: Path, backup: str, lines: Lines, *, block: bool) -> Facts:
         if block:
             done = raw_device.restore(restic, found, image.path(folder), lines)
         else:
+            rewritten.require_whole(restic, found)
             done = _restore_folder(restic, backup, folder, lines)
     programs.run(["sync", "--file-system", str(image.path(folder) if block else folder)])
     return {**found, **done}
@@ -87,7 +89,10 @@ def check(lines: Lines, *, read_data: bool) -> Facts:
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
         restic.run("check", *(["--read-data"] if read_data else []))
-        return {"backups": len(stored.listed(restic)), "readData": read_data}
+        backups = stored.listed(restic)
+        for one in backups:
+            rewritten.require_whole(restic, one)
+        return {"backups": len(backups), "readData": read_data}
 
 
 def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = "") -> Facts:
@@ -102,7 +107,7 @@ def prune(disk: str, keep: Mapping[str, int], lines: Lines, *, cluster: str = ""
     words = [f"--keep-{period}={number}" for period, number in keep.items() if number]
     with opened(os.environ, lines.note) as restic:
         _first(restic, "unlock")
-        _forget_incomplete(restic)
+        _leave_out_incomplete(restic)
         made_by = f",{snapshot_facts.CLUSTER}={cluster}" if cluster else ""
         tags = f"{snapshot_facts.COMPLETE}{made_by}"
         of = (f"--host={disk}", f"--tag={tags}", "--group-by=host")
@@ -213,11 +218,16 @@ def _restore_folder(restic: Restic, backup: str, folder: Path, lines: Lines) -> 
     return summary
 
 
-def _forget_incomplete(restic: Restic) -> None:
-    """Remove backups that lack files, which a killed mover may have left."""
+def _leave_out_incomplete(restic: Restic) -> None:
+    """See to it that nothing is kept instead of a good backup that is none.
+
+    What a killed mover has left is removed; what somebody has made with restic is his.
+    """
     found: list[Message] = []
     restic.run("snapshots", f"--tag={snapshot_facts.COMPLETE}", heard=found.append)
-    if lacking := [str(one["id"]) for one in found if snapshot_facts.lacks_files(one)]:
+    rewritten.set_aside(restic, filter(snapshot_facts.is_rewritten, found))
+    ours = itertools.filterfalse(snapshot_facts.is_rewritten, found)
+    if lacking := [str(one["id"]) for one in ours if snapshot_facts.lacks_files(one)]:
         restic.run("forget", *lacking)
 
 

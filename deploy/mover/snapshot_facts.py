@@ -69,6 +69,11 @@ def lacks_files(snapshot: Message) -> bool:
     return _FILES in tags and tags[_FILES] != str(summary.get("total_files_processed"))
 
 
+def is_rewritten(snapshot: Message) -> bool:
+    """Tell whether somebody has made it of another one, with restic."""
+    return bool(snapshot.get("original"))
+
+
 def facts(snapshot: Message) -> dict[str, object]:
     """Return what a backup says of itself; sizes are bytes."""
     tags, summary = _tags(snapshot), _summary(snapshot)
@@ -86,6 +91,7 @@ def facts(snapshot: Message) -> dict[str, object]:
         "added": summary.get("data_added_packed", 0),
         "copy": tags.get(_COPY, ""),
         "part": int(tags.get(_PART, 0)),
+        "rewritten": is_rewritten(snapshot),
     }
 
 
