@@ -1,6 +1,7 @@
 """Volumes, a mover and places for backups."""
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.backup.mover import Mover
+from tests.backup.mover import PASSWORD, Mover
 from tests.cluster.programs import folder_with
 from tests.cluster.s3_server import KEY, S3Server
 from tests.contract.host import Host, run
 
 MIB = 1 << 20
 BUCKET = "backups"
+
+_QUICK = Path(__file__).with_name("quick-repository")
 
 
 class Volumes:
@@ -94,9 +97,38 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, mover: Mover) -> Mover:
+def no_repository(tmp_path: Path, mover: Mover) -> Mover:
     """The mover with a repository in a folder, which is not there yet."""
     return mover.at(tmp_path / "repository")
+
+
+@pytest.fixture
+def repository(no_repository: Mover, tmp_path: Path) -> Mover:
+    """The mover with an empty repository in a folder.
+
+    `restic init` made it where it had a hundredth of a CPU. Else restic has a second's work at each
+    start: a key is made to take that long.
+    """
+    shutil.copytree(_QUICK, tmp_path / "repository")
+    for name in ("data", "index", "locks", "snapshots"):
+        (tmp_path / "repository" / name).mkdir()
+    return no_repository
+
+
+@pytest.fixture
+def restic(programs: Path, tmp_path: Path) -> Callable[..., None]:
+    """Runs restic, and no miren-csi, on the repository."""
+    environ = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "RESTIC_REPOSITORY": str(tmp_path / "repository"),
+        "RESTIC_PASSWORD": PASSWORD,
+        "RESTIC_CACHE_DIR": str(tmp_path / "cache"),
+    }
+
+    def run(*words: str) -> None:
+        subprocess.run(["restic", *words], cwd=tmp_path, env=environ, check=True)
+
+    return run
 
 
 @pytest.fixture

@@ -150,8 +150,8 @@ def test_a_wrong_password(tree: Path, repository: Mover, tmp_path: Path) -> None
         assert "check RESTIC_PASSWORD" in wrong.run(tree, *words).failure
 
 
-def test_no_repository(tree: Path, repository: Mover, mover: Mover) -> None:
-    assert "there is no backup repository at" in repository.run(tree, "list").failure
+def test_no_repository(tree: Path, no_repository: Mover, mover: Mover) -> None:
+    assert "there is no backup repository at" in no_repository.run(tree, "list").failure
     assert "RESTIC_REPOSITORY is not set" in mover.run(tree, "list").failure
 
 
@@ -246,14 +246,14 @@ def test_two_backups_at_once(large: Path, repository: Mover, tree: Path) -> None
     assert repository.run(tree, "check").result["backups"] == 3
 
 
-def test_two_first_backups_at_once(tree: Path, repository: Mover) -> None:
+def test_two_first_backups_at_once(tree: Path, no_repository: Mover) -> None:
     """Both find no repository, and one makes it."""
-    running = [repository.start(tree, "backup", said(disk=f"disk-{n}")) for n in (1, 2, 3)]
+    running = [no_repository.start(tree, "backup", said(disk=f"disk-{n}")) for n in (1, 2, 3)]
     ended = [one.finish() for one in running]
     assert sum("a new repository was made" in str(one.notes) for one in ended) == 1
     ids = {one.result["backup"] for one in ended}
-    assert {one["backup"] for one in repository.listed(tree)} == ids
-    assert repository.run(tree, "init").result == {"made": False}
+    assert {one["backup"] for one in no_repository.listed(tree)} == ids
+    assert no_repository.run(tree, "init").result == {"made": False}
 
 
 def test_a_repository_that_is_full(large: Path, volumes: Volumes, mover: Mover) -> None:

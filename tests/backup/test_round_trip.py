@@ -59,12 +59,12 @@ def test_into_a_file_and_back(
 
 
 def test_into_a_repository_and_back(
-    volumes: Volumes, tree: Path, filesystem: str, repository: Mover
+    volumes: Volumes, tree: Path, filesystem: str, no_repository: Mover
 ) -> None:
     again = volumes.filesystem(filesystem)
-    made = repository.backup(tree, filesystem=filesystem)
+    made = no_repository.backup(tree, filesystem=filesystem)
     assert "folder/socket is a socket, which no backup keeps" in made.notes
-    restored = repository.run(again, "restore", "--backup", made.result["backup"])
+    restored = no_repository.run(again, "restore", "--backup", made.result["backup"])
     assert restored.result["filesystem"] == filesystem
     assert restored.result["files"] == made.result["files"]
     assert_same(tree, again)
