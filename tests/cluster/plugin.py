@@ -5,6 +5,7 @@ one. Another pytest runs these tests, which starts as soon as no VM with real LV
 remain items of this one, which hands their reports on as its own.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,9 @@ class ClustersPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tests of clusters come last: their results are there when the others are done."""
-        items.sort(key=_wants_cluster)
+        tests = Counter(item.path for item in items if _wants_cluster(item))
+        # Large modules first, so that all clusters are done at about the same time.
+        items.sort(key=lambda item: (_wants_cluster(item), -tests[item.path]))
         wanting = [item for item in items if _wants_cluster(item)]
         # Each module stays on one cluster.
         self._clusters = min(self._most, len({item.path for item in wanting}))

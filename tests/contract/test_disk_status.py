@@ -177,7 +177,7 @@ def test_what_is_wrong_is_told_in_sentences_with_what_to_do(
     def told() -> str:
         return status(api_server, "ill")
 
-    wait_until(lambda: "state        error" in told(), "the node has seen it", within=90)
+    wait_until(lambda: "state        error" in told(), "the node has seen it", within=90, every=2)
     said = told()
     shut_down = "condition    FilesystemShutDown: the filesystem does not answer: "
     assert shut_down in said
