@@ -33,7 +33,7 @@ check: .dev ## lint, types and unit tests, in under a minute
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
-	@$(PYTEST) -q tests/unit
+	@$(PYTEST) -q -n auto tests/unit
 
 test: .dev .filesystems .lvm .sanity .kube .cluster .prometheus .backup stubs-check ## unit, both pools, csi-sanity, real LVM in a VM, a real cluster
 	@$(PYTEST) --durations=60 $(addprefix --ignore=tests/cluster/,$(LONG))

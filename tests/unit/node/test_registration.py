@@ -99,9 +99,10 @@ def test_a_refusal_is_logged_and_makes_the_driver_start_anew(
     assert told in record.getMessage()
 
 
-def test_a_folder_that_is_no_kubelets_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=f"--kubelet-dir {tmp_path}: there is no .*registry"):
-        RegistrationService(tmp_path, PLUGIN, lambda: None)
+def test_a_folder_that_is_no_kubelets_is_refused() -> None:
+    folder = Path("/proc")
+    with pytest.raises(InvalidRequest, match=f"--kubelet-dir {folder}: there is no .*registry"):
+        RegistrationService(folder, PLUGIN, lambda: None)
 
 
 def test_a_folder_with_too_long_a_name_is_refused(tmp_path: Path) -> None:
