@@ -47,7 +47,10 @@ class LvmRepair:
         if finished and finished.is_ours:
             self._remove(finished.lv)
         elif is_stale:
-            made.append(self._clear_message())
+            cleared = self._clear_message()
+            if cleared is None:
+                return  # of what is removed now, the kernel would hear nothing
+            made.append(cleared)
         for lv in made:
             self._remove(lv)
 
@@ -55,8 +58,8 @@ class LvmRepair:
         kernel = self._pool.transaction()
         return kernel is not None and kernel == self._pool.written_transaction()
 
-    def _clear_message(self) -> str:
-        """Have LVM forget what it has told the kernel already; returns the LV that it takes.
+    def _clear_message(self) -> str | None:
+        """Have LVM forget what it has told the kernel already; returns the LV made for that.
 
         It was killed before it could write down the end. Only `lvcreate` clears that first:
         `lvremove` would tell the kernel nothing of what it removes, and the next volume would get
@@ -68,6 +71,7 @@ class LvmRepair:
         made = ForkedLvm().call("lvcreate", "-y", "-V", "4M", "-T", pool, "-n", lv)
         if not made.ok:
             log.error("LVM cannot be told to forget its message: %s", made.message)
+            return None
         return lv
 
     def _agree(self, lock: int) -> ThinVolume | None:
