@@ -137,13 +137,12 @@ def _times(restic: Restic, parent: Facts | None) -> Mapping[int, int]:
     """Return when each part in a backup was changed, as it says."""
     times: dict[int, int] = {}
 
-    def heard(message: Message) -> None:
-        if message.get("type") == "file":
-            changed = datetime.fromisoformat(message["mtime"])
-            times[part_files.part_of(message["path"])] = int(changed.timestamp())
+    def heard(file: Message) -> None:
+        changed = datetime.fromisoformat(file["mtime"])
+        times[part_files.part_of(file["path"])] = int(changed.timestamp())
 
     if parent:
-        restic.run("ls", str(parent["backup"]), heard=heard)
+        stored.each_file(restic, str(parent["backup"]), heard)
     return times
 
 

@@ -13,17 +13,18 @@ from deploy.mover.stored import Facts
 
 def require_whole(restic: Restic, found: Facts) -> None:
     """Raise DamagedRepository if a backup was rewritten, and has not all that was stored."""
-    if not found["rewritten"]:
-        return
-    files, size = _left(restic, found)
-    if (files, size) != (found["files"], found["bytes"]):
-        had = f"{found['files']} files with {found['bytes']} bytes"
-        raise lacks(found, f"of {had} it has {files} with {size}")
+    if found["rewritten"] and (what := _lost(restic, found)):
+        raise lacks(found, what)
 
 
 def set_aside(restic: Restic, snapshots: Iterable[Message]) -> None:
     """Have those that lack anything be no backups any more; their owner still has them."""
-    if lacking := [one["id"] for one in snapshots if _lacks_any(restic, one)]:
+    lacking = [
+        one["id"]
+        for one in snapshots
+        if snapshot_facts.lacks_files(one) or _lost(restic, snapshot_facts.facts(one))
+    ]
+    if lacking:
         restic.run("tag", f"--remove={snapshot_facts.COMPLETE}", *lacking)
 
 
@@ -35,19 +36,13 @@ def lacks(found: Facts, what: str) -> DamagedRepository:
     )
 
 
-def _lacks_any(restic: Restic, snapshot: Message) -> bool:
-    found = snapshot_facts.facts(snapshot)
-    stored_then = found["files"], found["bytes"]
-    return snapshot_facts.lacks_files(snapshot) or _left(restic, found) != stored_then
-
-
-def _left(restic: Restic, found: Facts) -> tuple[int, int]:
-    """Return how many files are in a backup, and the bytes in them."""
+def _lost(restic: Restic, found: Facts) -> str:
+    """Tell what a backup has of all that was stored; nothing when that is all."""
     sizes: list[int] = []
-
-    def heard(message: Message) -> None:
-        if message.get("type") == "file":
-            sizes.append(stored.number(message, "size"))
-
-    restic.run("ls", str(found["backup"]), heard=heard)
-    return len(sizes), sum(sizes)
+    stored.each_file(
+        restic, str(found["backup"]), lambda file: sizes.append(stored.number(file, "size"))
+    )
+    had, left = (found["files"], found["bytes"]), (len(sizes), sum(sizes))
+    if left == had:
+        return ""
+    return f"of {had[0]} files with {had[1]} bytes it has {left[0]} with {left[1]}"

@@ -7,7 +7,7 @@ from csi.errors import DiskError, Unavailable
 from deploy.mover import snapshot_facts
 from deploy.mover.complaints import INCOMPLETE, Message
 from deploy.mover.lines import Lines
-from deploy.mover.restic import FIRST_ANSWER, Restic
+from deploy.mover.restic import FIRST_ANSWER, Heard, Restic
 
 Facts = dict[str, object]
 
@@ -78,6 +78,16 @@ def listed(restic: Restic, *ids: str) -> list[Facts]:
     restic.run(*words, heard=snapshots.append, patience=FIRST_ANSWER)
     found = [snapshot_facts.facts(one) for one in snapshots if snapshot_facts.is_complete(one)]
     return sorted(found, key=lambda one: str(one["time"]))
+
+
+def each_file(restic: Restic, backup: str, heard: Heard) -> None:
+    """Tell of all files in a backup, as restic's `ls` does; raises DiskError."""
+
+    def told(message: Message) -> None:
+        if message.get("type") == "file":
+            heard(message)
+
+    restic.run("ls", backup, heard=told)
 
 
 def number(message: Message, name: str) -> int:

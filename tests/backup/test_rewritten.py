@@ -42,6 +42,12 @@ def repaired(disk: Path, repository: Mover, restic: Restic, tmp_path: Path) -> t
     return good, lacking
 
 
+def assert_given_out(restic: Restic, file: Path, empty: Path) -> None:
+    """restic itself has the newest backup, and a file of it."""
+    restic("restore", "latest", "--target", str(empty))
+    assert (empty / "disk" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_a_repaired_backup_is_not_restored_as_if_it_were_whole(
     repaired: tuple[str, str], disk: Path, repository: Mover, folder: Folder
 ) -> None:
@@ -66,9 +72,7 @@ def test_a_repaired_backup_is_not_kept_instead_of_a_good_one(
     assert pruned == {"kept": [good], "removed": []}
     assert [one["backup"] for one in repository.listed(disk)] == [good]
     assert repository.run(disk, "check").result["backups"] == 1
-    left = folder("left")
-    restic("restore", "latest", "--target", str(left))
-    assert (left / "disk/file").read_bytes() == (disk / "file").read_bytes()
+    assert_given_out(restic, disk / "file", folder("left"))
 
 
 def test_what_its_owner_has_left_out_of_a_backup_is_no_backup_and_stays(
@@ -79,9 +83,7 @@ def test_what_its_owner_has_left_out_of_a_backup_is_no_backup_and_stays(
 
     assert repository.listed(disk) == []
     assert repository.run(disk, *KEEP_ONE).result == {"kept": [], "removed": []}
-    left = folder("left")
-    restic("restore", "latest", "--target", str(left))
-    assert (left / "disk/file").read_bytes() == (disk / "file").read_bytes()
+    assert_given_out(restic, disk / "file", folder("left"))
 
 
 def test_a_backup_with_another_tag_is_as_good_as_before(
@@ -92,8 +94,9 @@ def test_a_backup_with_another_tag_is_as_good_as_before(
     [tagged] = repository.listed(disk)
     again = folder("again")
 
-    repository.run(again, "restore", "--backup", tagged["backup"]).result  # noqa: B018 - it works
+    restored = repository.run(again, "restore", "--backup", tagged["backup"]).result
 
+    assert restored["files"] == tagged["files"]
     assert look(again) == look(disk)
     assert repository.run(disk, "check").result["backups"] == 1
     assert repository.run(disk, *KEEP_ONE).result["kept"] == [tagged["backup"]]
