@@ -22,6 +22,7 @@ _MARKERS = (
     "loop_only: not for the LVM pool",
     "lvm_only: not for the loop-file pool",
     "lvm: needs a VM, or runs in one",
+    "pools: of which clusters have what tests want: lvm, in VMs, or loop, in containers (default)",
 )
 
 

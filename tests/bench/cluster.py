@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.cluster import images
 from tests.cluster.apps import Apps, Manifest, claim, pod
 from tests.cluster.audit import WRITES
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Pool
 from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.snapshots import install_snapshots
 from tests.cluster.story import PASSING, storage_class
@@ -56,12 +56,12 @@ def _image_size() -> None:
 
 @contextmanager
 def _cluster(folder: Path) -> Iterator["Bench"]:
-    with Cluster(folder / "cluster", usable_cpus()) as kubernetes:
+    with Cluster(folder / "cluster", Pool.LVM, usable_cpus()) as kubernetes:
         kubernetes.up(archives=[images.driver()])
         install_snapshots(kubernetes)
         (folder / "mine").mkdir()
         driver = Driver(kubernetes, folder / "mine")
-        driver.install(kubernetes.nodes[0], "lvm")
+        driver.install(kubernetes.nodes[0])
         kubernetes.kubectl("create", "namespace", "bench")
         yield Bench(kubernetes, driver)
 

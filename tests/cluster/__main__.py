@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster import supervisor
+from tests.cluster.cluster import Pool
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.node import run_job
 from tests.cluster.supervisor import NotDone
@@ -22,7 +23,7 @@ _SIMPLE = {
     "add": "boot one more node",
     "load": "bring images (archives; by default the driver's, built anew) to all nodes",
     "snapshots": "install the snapshot CRDs and snapshot-controller",
-    "cut": "cut a node's power",
+    "cut": "cut the power of a node that is a VM",
     "boot": "switch a node on again",
     "stop-api-server": "kill the API server",
     "start-api-server": "start it again",
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         match options.verb:
             case "up":
                 began = time.monotonic()
-                supervisor.start(folder, options.nodes, driver=options.driver)
+                supervisor.start(folder, options.pool, options.nodes, driver=options.driver)
                 print(f"the cluster is ready after {time.monotonic() - began:.0f} s, in {folder}")
             case "down":
                 supervisor.stop(folder)
@@ -84,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="start a cluster")
     up.add_argument("--nodes", type=int, default=1, metavar="N")
+    up.add_argument(
+        "--pool",
+        type=Pool,
+        choices=[*Pool],
+        default=Pool.LOOP,
+        help="its nodes are VMs with a thin pool (lvm), or containers (loop, the default)",
+    )
     up.add_argument("--driver", action="store_true", help="with the driver's image")
     verbs.add_parser("down", help="end it and remove all of it")
     for verb, meaning in _PASSING.items():

@@ -5,31 +5,44 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.cluster import images
+from tests.cluster.container_node import ContainerNode
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.network import Network
 from tests.cluster.node import Node
 from tests.cluster.pki import Pki
 from tests.cluster.programs import KUBECTL_MIREN
+from tests.cluster.vm_node import VmNode
 from tests.cluster.waiting import wait_until
 
 _READY_WITHIN = 120.0
 
 
+class Pool(StrEnum):
+    """What a cluster's nodes have for disks, as the driver's overlays are called."""
+
+    LVM = "lvm"
+    """A thin pool, in nodes that are VMs."""
+    LOOP = "loop"
+    """A folder, in nodes that are containers: the faster ones."""
+
+
 class Cluster:
-    """A control plane, and nodes that are VMs; leaving the `with` ends all of it.
+    """A control plane and nodes; leaving the `with` ends all of it.
 
     All that it stores lies in `folder`; its logs stay there.
     """
 
-    def __init__(self, folder: Path, cpus: Sequence[int]) -> None:
-        """Args: folder: a new one; cpus: those that its nodes have, one each, in turn."""
+    def __init__(self, folder: Path, pool: Pool, cpus: Sequence[int]) -> None:
+        """Args: folder: a new one; cpus: those that nodes have which are VMs, one each, in turn."""
         self.folder = folder
+        self.pool = pool
         self._cpus = cpus
         self.nodes: list[Node] = []
         self._from_start: list[Path] = []
@@ -158,9 +171,13 @@ class Cluster:
         number = len(self.nodes) + 1
         user, groups = f"system:node:node-{number}", ["system:nodes"]
         kubeconfig = self._pki.kubeconfig(user, groups)
-        folder = self.folder / f"node-{number}"
-        cpu = self._cpus[(number - 1) % len(self._cpus)]
-        node = Node(folder, number, self.network, kubeconfig, self._from_start, cpu=cpu)
+        place = (self.folder / f"node-{number}", number, self.network, kubeconfig)
+        node: Node
+        if self.pool is Pool.LVM:
+            cpu = self._cpus[(number - 1) % len(self._cpus)]
+            node = VmNode(*place, self._from_start, cpu=cpu)
+        else:
+            node = ContainerNode(*place, self._from_start)
         self.nodes.append(node)
         node.boot(self._loaded)
         return node
@@ -168,7 +185,8 @@ class Cluster:
     def _settle(self, node: Node) -> None:
         """Wait until a new node is ready, and let no power cut take what made it so."""
         self.wait_ready(node)
-        node.run("sync")
+        if self.pool is Pool.LVM:
+            node.run("sync")
 
     def _is_ready(self, node: Node) -> bool:
         node.assert_running()

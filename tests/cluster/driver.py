@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.lvm.vm import ROOT
 
 NAMESPACE = "miren-system"
 LABEL = "disk.miren.dev/coordinator=true"
 MANIFESTS = ROOT / "deploy" / "kubernetes"
+_LABELS = "app.kubernetes.io/name=miren-csi"
 
 
 class Driver:
@@ -22,11 +24,11 @@ class Driver:
         self._kubernetes = kubernetes
         self._folder = folder
 
-    def install(self, coordinator: Node, overlay: str, components: Sequence[str] = ()) -> None:
-        """Follow docs/install.md: with an overlay, snapshots and further components."""
+    def install(self, coordinator: Node, components: Sequence[str] = ()) -> None:
+        """Follow docs/install.md: with the pool's overlay, snapshots and further components."""
         self._kubernetes.kubectl("label", "--overwrite", "node", coordinator.name, LABEL)
         parts = {
-            "resources": [self._relative(f"overlays/{overlay}")],
+            "resources": [self._relative(f"overlays/{self._kubernetes.pool}")],
             "components": [
                 self._relative(f"components/{one}") for one in ("snapshots", *components)
             ],
@@ -51,9 +53,17 @@ class Driver:
         """kubectl in the driver's namespace."""
         return self._kubernetes.kubectl("--namespace", NAMESPACE, *words, within=within)
 
+    def last_words(self) -> str:
+        """What its containers have logged in the last minutes, or why that cannot be read."""
+        chosen = ("--selector", _LABELS, "--all-containers", "--prefix")
+        try:
+            return self.kubectl("logs", *chosen, "--since=3m", "--tail=200", "--ignore-errors")
+        except KubectlError as error:
+            return str(error)
+
     def pod(self, component: str) -> str:
         """The name of the `controller` or the `node` pod; the first when there are several."""
-        labels = f"app.kubernetes.io/name=miren-csi,app.kubernetes.io/component={component}"
+        labels = f"{_LABELS},app.kubernetes.io/component={component}"
         name = "jsonpath={.items[0].metadata.name}"
         return self.kubectl("get", "pods", "--selector", labels, "--output", name)
 

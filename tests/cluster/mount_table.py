@@ -29,8 +29,8 @@ def mount_table(node: Node) -> list[Mounted]:
 
 def mounts_of(node: Node, volume: str) -> list[Mounted]:
     """The mounts of a PV's disk: where it is staged, and in pods."""
-    device = _mapper_name(volume)
-    return [mount for mount in mount_table(node) if device in mount.source]
+    devices = node.devices(volume)
+    return [mount for mount in mount_table(node) if mount.source in devices]
 
 
 def mounts_of_gone_pods(kubernetes: Cluster, node: Node) -> list[str]:
@@ -43,17 +43,14 @@ def mounts_of_gone_pods(kubernetes: Cluster, node: Node) -> list[str]:
 
 
 def times_open(node: Node, volume: str) -> int:
-    """How often the device of a PV's disk is open; 0 also when there is no device."""
+    """How often the LV of a PV's disk is open; 0 also when there is no device."""
     listed = node.run("dmsetup info -c --noheadings --separator ' ' -o name,open").splitlines()
-    counts = [line.split()[1] for line in listed if _mapper_name(volume) in line]
-    return sum(map(int, counts))
+    devices = node.devices(volume)
+    opened = dict(map(str.split, listed))
+    return sum(int(count) for name, count in opened.items() if f"/dev/mapper/{name}" in devices)
 
 
 def check_filesystem(node: Node, volume: str) -> str:
     """What e2fsck finds wrong with a PV's ext4, which is not mounted; nothing when it is clean."""
-    outcome = node.try_to_run(f"e2fsck -fn /dev/mapper/{_mapper_name(volume)}*")
+    outcome = node.try_to_run(f"e2fsck -fn {' '.join(node.devices(volume))}")
     return outcome.console if outcome.status else ""
-
-
-def _mapper_name(volume: str) -> str:
-    return f"miren-disk--{volume.replace('-', '--')}"

@@ -1,7 +1,7 @@
 """The cluster's own network: a nameless network namespace with a bridge.
 
-It goes with the last process in it, and the bridge and taps with it, so that nothing of it can be
-left behind, and several clusters with the same addresses can run side by side.
+It goes with the last process in it, and the bridge and what is plugged into it too, so that nothing
+of it can be left behind, and several clusters with the same addresses can run side by side.
 """
 
 import subprocess
@@ -61,15 +61,18 @@ class Network:
         """The command that starts another one in the namespace."""
         return ["nsenter", f"--net={self.path}"]
 
-    def add_node(self, number: int) -> str:
-        """Make the tap device of a node, and the way to its pods; returns the tap's name."""
+    def route_pods(self, number: int) -> None:
+        """Make the way to the pods of a node."""
+        self._run("ip", "route", "add", pod_subnet(number), "via", node_address(number))
+
+    def add_tap(self, number: int) -> str:
+        """Make the tap device of a node that is a VM; returns its name."""
         tap = f"tap{number}"
         self._run("ip", "tuntap", "add", tap, "mode", "tap")
         self._run("ip", "link", "set", tap, "master", "br0", "up")
         # User-Mode Linux's driver knows no offloads: with them no TCP connection lives long.
         offloads = [word for name in ("tx", "sg", "tso", "gso", "gro") for word in (name, "off")]
         self._run("ethtool", "-K", tap, *offloads)
-        self._run("ip", "route", "add", pod_subnet(number), "via", node_address(number))
         return tap
 
     def close(self) -> None:

@@ -37,6 +37,11 @@ class NodeDisks:
             except OSError:  # another filesystem
                 run("cp", "--sparse=auto", full, path)
 
+    def copy(self, path: Path, archives: Sequence[Path]) -> None:
+        """Make such a disk that may be written to."""
+        with self._kept(archives) as full:
+            run("cp", "--sparse=always", full, path)
+
     def make_ahead(self, archives: Sequence[Path]) -> None:
         """Do what takes long of making such disks."""
         with self._kept(archives):

@@ -1,8 +1,8 @@
 """Runs the tests that want a cluster on several clusters, beside the others.
 
 A cluster mostly waits, for kubelet's next look and the like, so that some take hardly longer than
-one. Another pytest runs these tests, which starts as soon as no VM with real LVM is at work; they
-remain items of this one, which hands their reports on as its own.
+one. For each kind of pool another pytest runs these tests, which starts as soon as no VM with real
+LVM is at work; they remain items of this one, which hands their reports on as its own.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.ahead import Ahead
 from tests.cluster.beside import RunBeside
+from tests.cluster.cluster import Pool
 
 _HERE = Path(__file__).resolve().parent
 
@@ -24,51 +25,72 @@ class ClustersPlugin:
         """Make it.
 
         Args:
-            most: the number of clusters, at most.
+            most: the number of clusters whose nodes are containers; of those with VMs half so many.
             must_wait: whether others need the processors yet.
         """
         self._most = most
         self._must_wait = must_wait
-        self._there: dict[pytest.Item, None] = {}
-        self._clusters = 1
-        self._run: RunBeside | None = None
+        self._there: dict[pytest.Item, Pool] = {}
+        self._runs: dict[Pool, RunBeside] = {}
         self._ahead: Ahead | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tests of clusters come last: their results are there when the others are done."""
         tests = Counter(item.path for item in items if _wants_cluster(item))
-        # Large modules first, so that all clusters are done at about the same time.
-        items.sort(key=lambda item: (_wants_cluster(item), -tests[item.path]))
+        with_driver = {item.path for item in items if _wants(item, "driver")}
+        # Those whose cluster is to have no driver first. Then large modules, so that all clusters
+        # are done at about the same time.
+        items.sort(
+            key=lambda item: (
+                _wants_cluster(item),
+                item.path in with_driver,
+                -tests[item.path],
+            )
+        )
         wanting = [item for item in items if _wants_cluster(item)]
         # Each module stays on one cluster.
-        self._clusters = min(self._most, len({item.path for item in wanting}))
-        if self._clusters > 1:
-            self._there = dict.fromkeys(wanting)
+        if self._most > 1 and len({item.path for item in wanting}) > 1:
+            self._there = {item: _pool_of(item) for item in wanting}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        wanted = any("driver_image" in getattr(item, "fixturenames", ()) for item in self._there)
+        wanted = any(_wants(item, "driver_image") for item in self._there)
         if wanted and not session.config.option.collectonly:
             self._ahead = Ahead()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        if self._there and self._run is None and (item in self._there or not self._must_wait()):
-            tests = [one.nodeid for one in self._there]
-            self._run = RunBeside(item.config, tests, clusters=self._clusters)
+        if self._there and not self._runs and (item in self._there or not self._must_wait()):
+            self._start(item.config)
         if item not in self._there:
             return None
-        assert self._run is not None
-        self._run.hand_on(item, item.nodeid)
+        self._runs[self._there[item]].hand_on(item, item.nodeid)
         return True
 
+    def _start(self, config: pytest.Config) -> None:
+        for pool, most in ((Pool.LVM, self._most // 2), (Pool.LOOP, self._most)):
+            items = [item for item, its_pool in self._there.items() if its_pool is pool]
+            if items:
+                tests = [item.nodeid for item in items]
+                clusters = min(most, len({item.path for item in items}))
+                self._runs[pool] = RunBeside(config, tests, clusters=clusters)
+
     def pytest_unconfigure(self) -> None:
-        if self._run is not None:
-            self._run.close()
+        for run in self._runs.values():
+            run.close()
         if self._ahead is not None:
             self._ahead.close()
 
 
+def _pool_of(item: pytest.Item) -> Pool:
+    assert isinstance(item, pytest.Function)
+    return Pool(str(item.callspec.params["cluster_pool"]))
+
+
 def _wants_cluster(item: pytest.Item) -> bool:
     """Whether a test runs in a cluster with nodes."""
-    return _HERE in item.path.parents and "kubernetes" in getattr(item, "fixturenames", ())
+    return _HERE in item.path.parents and _wants(item, "kubernetes")
+
+
+def _wants(item: pytest.Item, fixture: str) -> bool:
+    return fixture in getattr(item, "fixturenames", ())

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster import images
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Pool
 from tests.cluster.node import Node
 from tests.cluster.snapshots import install_snapshots
+from tests.cluster.vm_node import VmNode
 from tests.cluster.waiting import wait_until
 from tests.lvm.vm import ROOT, usable_cpus
 
@@ -62,7 +63,10 @@ class Supervisor:
                 install_snapshots(self._cluster)
                 return "the snapshot CRDs and snapshot-controller are there"
             case "cut":
-                self._node(words[0]).cut_power()
+                node = self._node(words[0])
+                if not isinstance(node, VmNode):
+                    raise NotDone(f"{words[0]} is a container; `up --pool lvm` makes VMs")
+                node.cut_power()
                 return f"{words[0]} is off"
             case "boot":
                 self._cluster.boot(self._node(words[0]))
@@ -83,7 +87,7 @@ class Supervisor:
         raise NotDone(f"no node {name}; there are {names}")
 
 
-def start(folder: Path, nodes: int, *, driver: bool) -> None:
+def start(folder: Path, pool: Pool, nodes: int, *, driver: bool) -> None:
     """Start a cluster in a new folder, in a process of its own; returns when it is ready."""
     if folder.exists():
         raise NotDone(f"{folder} exists: a cluster runs there, or `down` removes what is left")
@@ -91,7 +95,10 @@ def start(folder: Path, nodes: int, *, driver: bool) -> None:
     log = folder / "supervisor.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(folder), str(nodes), "driver" if driver else ""],
+            [
+                *(sys.executable, "-m", __name__, str(folder), pool, str(nodes)),
+                "driver" if driver else "",
+            ],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -146,10 +153,10 @@ def _door(folder: Path) -> Path:
     return folder / "door"
 
 
-def _main(folder: Path, nodes: int, *, driver: bool) -> None:
+def _main(folder: Path, pool: Pool, nodes: int, *, driver: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     (folder / "pid").write_text(str(os.getpid()))
-    with Cluster(folder, usable_cpus()) as cluster, socket.socket(socket.AF_UNIX) as door:
+    with Cluster(folder, pool, usable_cpus()) as cluster, socket.socket(socket.AF_UNIX) as door:
         (folder / "network").write_text(cluster.network.path)
         cluster.up(nodes, [images.driver()] if driver else [])
         door.bind(str(_door(folder)))
@@ -158,4 +165,4 @@ def _main(folder: Path, nodes: int, *, driver: bool) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]), driver=sys.argv[3] == "driver")
+    _main(Path(sys.argv[1]), Pool(sys.argv[2]), int(sys.argv[3]), driver=sys.argv[4] == "driver")

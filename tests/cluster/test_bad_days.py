@@ -21,8 +21,11 @@ from tests.cluster.mount_table import (
     times_open,
 )
 from tests.cluster.node import Node
+from tests.cluster.vm_node import VmNode
 from tests.cluster.waiting import wait_until
 from tests.cluster.writer import HONEST, Writer, a_writer
+
+pytestmark = pytest.mark.pools("lvm")
 
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 
@@ -276,11 +279,11 @@ def test_the_controller_is_killed_while_it_attaches_and_detaches(
 
 
 def test_after_a_power_cut_apps_find_what_they_had_synced(
-    kubernetes: Cluster, node: Node, driver: Driver, writer: Writer, aftermath: Aftermath
+    kubernetes: Cluster, vm_node: VmNode, driver: Driver, writer: Writer, aftermath: Aftermath
 ) -> None:
     before = writer.synced()[-1].run
-    node.cut_power()
-    kubernetes.boot(node)
+    vm_node.cut_power()
+    kubernetes.boot(vm_node)
 
     wait_until(lambda: writer.synced()[-1].run != before, "the app is started", within=180)
     writer.goes_on()

@@ -15,6 +15,8 @@ from tests.cluster.node import Node
 from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.pools("lvm")
+
 PLUGINS = ("controller", "node")
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import images
 from tests.cluster.apps import Apps
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Pool
 from tests.cluster.database import Client
 from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
@@ -64,13 +64,13 @@ def here(kubernetes: Cluster, driver: Driver, shared: Path, tmp_path: Path) -> I
 
 
 @pytest.fixture
-def elsewhere(shared: Path, tmp_path: Path) -> Iterator[Place]:
+def elsewhere(cluster_pool: Pool, shared: Path, tmp_path: Path) -> Iterator[Place]:
     """Another cluster with the driver."""
-    with Cluster(tmp_path / "elsewhere", usable_cpus()) as kubernetes:
+    with Cluster(tmp_path / "elsewhere", cluster_pool, usable_cpus()) as kubernetes:
         kubernetes.up(archives=[images.driver(), images.postgresql()])
         install_snapshots(kubernetes)
         (tmp_path / "my-cluster").mkdir()
-        Driver(kubernetes, tmp_path / "my-cluster").install(kubernetes.nodes[0], "lvm")
+        Driver(kubernetes, tmp_path / "my-cluster").install(kubernetes.nodes[0])
         place = Place(kubernetes, shared, tmp_path / "there")
         yield place
         place.close()

@@ -19,6 +19,8 @@ from tests.cluster.service_proxy import service_proxy
 from tests.cluster.waiting import wait_until
 from tests.unit.deploy import golden_apps
 
+pytestmark = pytest.mark.pools("lvm")  # in VMs, whose kernel has all that kube-proxy wants
+
 # What pods have from their image, their runtime and Kubernetes.
 _NOT_OF_THE_APP = re.compile(r"PATH|HOME|HOSTNAME|KUBERNETES_.*")
 _IMPORTED = {"rails": "rails db:prepare", "post-import": "migrate\nseed apples pears"}

@@ -55,6 +55,7 @@ def clean(kubernetes: Cluster, node: Node) -> Iterator[None]:
     node.run("rm -rf /var/lib/miren-csi /var/lib/miren")
 
 
+@pytest.mark.pools("lvm")  # whose nodes have the capability for the growth of ext4
 @pytest.mark.usefixtures("clean", "driver_image", "snapshots")
 def test_followed_word_by_word(kubernetes: Cluster, node: Node, checkout: Path) -> None:
     said = {

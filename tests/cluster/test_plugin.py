@@ -12,7 +12,7 @@ import os
 import pytest
 
 @pytest.fixture(scope="session")
-def kubernetes():
+def kubernetes(cluster_pool):
     return os.getpid()
 
 def test_here(kubernetes, record_property):
@@ -46,6 +46,10 @@ def test_long_after_the_end(kubernetes):
     pass
 """
 
+_OF_VMS = f"""{_FIRST}
+pytestmark = pytest.mark.pools("lvm")
+"""
+
 # Runs before all that want a cluster are waited for.
 _MEANWHILE = """
 import os
@@ -69,6 +73,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Probe:
     tests = {
         "cluster/test_first.py": _FIRST,
         "cluster/test_second.py": _SECOND,
+        "cluster/test_vms.py": _OF_VMS,
         "elsewhere/test_meanwhile.py": _MEANWHILE,
     }
     return Probe(tmp_path_factory.mktemp("project"), tests)
@@ -82,29 +87,30 @@ def session(project: Probe) -> list[str]:
 
 def _summaries(session: list[str]) -> dict[str, str]:
     lines = (line.split(": ") for line in session if ": pid " in line)
-    return {name.rpartition("/")[2]: value for name, value in lines}
+    return {name.rpartition("/")[2].partition("[")[0]: value for name, value in lines}
 
 
 def test_each_module_has_a_cluster_in_another_process(session: list[str]) -> None:
     pids = _summaries(session)
 
-    first, second = pids["test_first.py::test_here"], pids["test_second.py::test_here"]
-    assert first == pids["test_first.py::test_and_here"]
-    assert second == pids["test_second.py::test_and_here"]
+    modules = ("test_first.py", "test_second.py", "test_vms.py")
+    there = [pids[f"{module}::test_here"] for module in modules]
+    assert there == [pids[f"{module}::test_and_here"] for module in modules]
     here = pids["test_meanwhile.py::test_own_process"]
-    assert len({first, second, here}) == 3
+    assert len({*there, here}) == 4
     assert pids["test_second.py::test_without_a_cluster"] == here
 
 
 @pytest.mark.parametrize(
     ("test", "outcome"),
     [
-        ("test_first.py::test_here", "PASSED"),
-        ("test_second.py::test_here", "PASSED"),
-        ("test_second.py::test_that_fails", "FAILED"),
-        ("test_second.py::test_of_another_day", "SKIPPED"),
-        ("test_second.py::test_that_ends_all", "FAILED"),
-        ("test_second.py::test_after_the_end", "FAILED"),
+        ("test_first.py::test_here[loop]", "PASSED"),
+        ("test_second.py::test_here[loop]", "PASSED"),
+        ("test_second.py::test_that_fails[loop]", "FAILED"),
+        ("test_second.py::test_of_another_day[loop]", "SKIPPED"),
+        ("test_second.py::test_that_ends_all[loop]", "FAILED"),
+        ("test_second.py::test_after_the_end[loop]", "FAILED"),
+        ("test_vms.py::test_here[lvm]", "PASSED"),
     ],
 )
 def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -> None:
@@ -117,7 +123,7 @@ def test_they_start_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> Non
 
 
 def test_the_summary_counts_all(session: list[str]) -> None:
-    assert "4 failed, 8 passed, 1 skipped" in session[-1]
+    assert "4 failed, 10 passed, 1 skipped" in session[-1]
 
 
 def test_a_failure_there_reads_like_one_here(session: list[str]) -> None:
@@ -144,5 +150,5 @@ def test_a_single_module_has_its_cluster_here(project: Probe) -> None:
 def test_on_a_single_cluster_they_come_last_too(project: Probe) -> None:
     lines = project.run("--clusters=1", "-k", "and_here or own_process")
 
-    ran = [line.split("::")[1].split()[0] for line in lines if " PASSED" in line]
-    assert ran == ["test_own_process", "test_and_here", "test_and_here"]
+    ran = [line.split("::")[1].split()[0].partition("[")[0] for line in lines if " PASSED" in line]
+    assert ran == ["test_own_process", *["test_and_here"] * 3]

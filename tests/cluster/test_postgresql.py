@@ -12,7 +12,9 @@ from tests.cluster.database import DATABASE, Client, deployed
 from tests.cluster.developer import Developer
 from tests.cluster.driver import Driver
 from tests.cluster.kills import Victim
-from tests.cluster.node import Node
+from tests.cluster.vm_node import VmNode
+
+pytestmark = pytest.mark.pools("lvm")
 
 OTHER_COMMAND = 'command = "docker-entrypoint.sh postgres -c work_mem=8MB"'
 
@@ -38,7 +40,7 @@ def client(developer: Developer) -> Iterator[Client]:
 
 
 def test_no_acknowledged_row_is_ever_lost(
-    client: Client, driver: Driver, node: Node, kubernetes: Cluster
+    client: Client, driver: Driver, vm_node: VmNode, kubernetes: Cluster
 ) -> None:
     developer = client.developer
     apps = developer.apps
@@ -54,17 +56,17 @@ def test_no_acknowledged_row_is_ever_lost(
     client.goes_on()
     client.finds_all()
 
-    node.run("pkill -KILL postgres")
+    vm_node.run("pkill -KILL postgres")
     client.goes_on()
     client.finds_all()
 
-    plugin = Victim(driver, node, "node", "driver")
+    plugin = Victim(driver, vm_node, "node", "driver")
     plugin.kill()
     client.goes_on()
     plugin.comes_back()
 
-    node.cut_power()
-    kubernetes.boot(node)
+    vm_node.cut_power()
+    kubernetes.boot(vm_node)
     client.goes_on()
     client.finds_all()
 

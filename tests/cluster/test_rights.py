@@ -47,7 +47,7 @@ def passing(kubernetes: Cluster) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def group_snapshots(node: Node, driver: Driver) -> None:
     """The driver takes snapshots of several disks too, from the first test on that asks for it."""
-    driver.install(node, "lvm", ["group-snapshots"])
+    driver.install(node, ["group-snapshots"])
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,8 @@ def mover(read_only: bool = True, **attributes: str) -> Manifest:
 
 
 def scratch(node: Node) -> str:
-    """The LVs of scratch volumes."""
-    return node.run("lvs --noheadings -o lv_name,lv_tags | grep miren[.]scratch= || true").strip()
+    """The volumes in the pool that are scratch volumes."""
+    return "".join(line for line in node.volumes().splitlines() if "disk-csi-" in line)
 
 
 def assert_gone(node: Node) -> None:

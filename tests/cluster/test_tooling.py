@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.audit import WRITES
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Pool
 from tests.cluster.kills import kill_service
 from tests.cluster.kubectl import KubectlError
-from tests.cluster.node import Node
+from tests.cluster.node import Node, NodeError
+from tests.cluster.vm_node import VmNode
 from tests.cluster.waiting import wait_until
-from tests.lvm.vm import VmError, usable_cpus
+from tests.lvm.vm import usable_cpus
 
 _CLOCK = """
 apiVersion: v1
@@ -48,14 +51,9 @@ def clock(kubernetes: Cluster, node: Node) -> Iterator[None]:
         node.run("rm -r /var/lib/notes")
 
 
-def test_a_node_is_ready_and_has_a_thin_pool(kubernetes: Cluster, node: Node) -> None:
-    (ready,) = (
-        condition["status"]
-        for condition in kubernetes.get("node", node.name)["status"]["conditions"]
-        if condition["type"] == "Ready"
-    )
-    assert ready == "True"
-    assert "thin,pool" in node.run("lvs --noheadings -o lv_layout miren/pool")
+@pytest.mark.pools("lvm")
+def test_a_vm_has_a_thin_pool(vm_node: VmNode) -> None:
+    assert "thin,pool" in vm_node.run("lvs --noheadings -o lv_layout miren/pool")
 
 
 def test_a_command_on_a_node_tells_its_output_and_status(node: Node) -> None:
@@ -73,15 +71,16 @@ def test_a_pod_runs_and_its_log_is_read(kubernetes: Cluster, node: Node) -> None
         assert kubernetes.kubectl("exec", "clock", "--", "hostname") == "clock\n"
 
 
-def test_a_node_survives_a_power_cut(kubernetes: Cluster, node: Node) -> None:
-    with clock(kubernetes, node):
-        node.cut_power()
-        kubernetes.boot(node)
+@pytest.mark.pools("lvm")
+def test_a_node_survives_a_power_cut(kubernetes: Cluster, vm_node: VmNode) -> None:
+    with clock(kubernetes, vm_node):
+        vm_node.cut_power()
+        kubernetes.boot(vm_node)
 
         kubernetes.wait("pod/clock", "jsonpath={.status.containerStatuses[0].restartCount}=1")
         kubernetes.wait("pod/clock", "condition=Ready")
         assert _starts(kubernetes) == 2
-    assert "twi-a" in node.run("lvs --noheadings -o lv_attr miren/pool")
+    assert "twi-a" in vm_node.run("lvs --noheadings -o lv_attr miren/pool")
 
 
 @pytest.mark.parametrize("service", ["kubelet", "containerd"])
@@ -168,19 +167,37 @@ def _pod(name: str, namespace: str, node: Node, command: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
 
-def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", Pool)
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path, pool: Pool) -> None:
     broken = tmp_path / "broken.tar"
     broken.write_text("no image")
     folder = tmp_path / "failing"
-    cluster = Cluster(folder, usable_cpus())
+    cluster = Cluster(folder, pool, usable_cpus())
     cluster.load(broken)
     assert _processes_of(folder, cluster)
 
-    with pytest.raises(VmError, match="node-1 has stopped"):
+    with pytest.raises(NodeError, match="node-1 has stopped"):
         cluster.up()
 
     assert _processes_of(folder, cluster) == []
     assert list(folder.rglob("*.img")) == []
+
+
+def test_a_container_takes_its_loop_devices_with_it(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", Pool.LOOP, usable_cpus()).up() as cluster:
+        (node,) = cluster.nodes
+        file = f"{uuid.uuid4().hex}.img"
+        node.run(f"truncate --size 1M /var/{file}; losetup --find /var/{file}")
+        assert _loop_devices(file, str(tmp_path)) == 2
+
+    assert _loop_devices(file, str(tmp_path)) == 0
+
+
+def _loop_devices(*words: str) -> int:
+    """How many of this machine have files whose paths contain one of these."""
+    command = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return sum(any(word in file for word in words) for file in listed.stdout.splitlines())
 
 
 def _processes_of(folder: Path, cluster: Cluster) -> list[str]:

@@ -9,6 +9,9 @@ from tests.cluster.apps import Apps, claim
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.node import Node
+from tests.cluster.vm_node import VmNode
+
+pytestmark = pytest.mark.pools("lvm")
 
 LABEL = "disk.miren.dev/pool"
 HOST = "kubernetes.io/hostname"
@@ -25,10 +28,6 @@ def nodes(
     kubernetes.kubectl("label", "node", second_node.name, f"{LABEL}-")
 
 
-def lvs(node: Node) -> str:
-    return node.run("lvs --noheadings -o lv_name miren")
-
-
 def test_each_disk_is_in_the_pool_of_its_node(
     kubernetes: Cluster, nodes: list[Node], apps: Apps
 ) -> None:
@@ -40,8 +39,8 @@ def test_each_disk_is_in_the_pool_of_its_node(
         volumes.append(apps.volume_of(one.name)["metadata"]["name"])
 
     for here, there, volume in zip(nodes, reversed(nodes), volumes, strict=True):
-        assert volume in lvs(here)
-        assert volume not in lvs(there)
+        assert volume in here.volumes()
+        assert volume not in there.volumes()
 
     # What was made on a node is copied and grown there, wherever the controller runs.
     second = nodes[1].name
@@ -50,10 +49,12 @@ def test_each_disk_is_in_the_pool_of_its_node(
     apps.start("reader", {"/copy": "copy"})
     assert apps.run("reader", "cat /copy/where") == f"{second}\n"
     assert apps.get("pod", "reader")["spec"]["nodeName"] == second
-    assert apps.volume_of("copy")["metadata"]["name"] in lvs(nodes[1])
+    assert apps.volume_of("copy")["metadata"]["name"] in nodes[1].volumes()
 
     # A node that is off keeps no disk of the other from work.
-    nodes[1].cut_power()
+    off = nodes[1]
+    assert isinstance(off, VmNode)
+    off.cut_power()
     try:
         apps.apply(claim("more"))
         apps.start("meanwhile", {"/more": "more"}, nodeSelector={HOST: nodes[0].name})

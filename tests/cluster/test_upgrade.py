@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster import controller_calls, images
 from tests.cluster.apps import Apps, claim, pod
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Pool
 from tests.cluster.controller_calls import Call
 from tests.cluster.driver import MANIFESTS, NAMESPACE, Driver
 from tests.cluster.kills import kill_all
@@ -76,7 +76,7 @@ def test_an_upgrade_and_the_way_back_leave_mounts_alone(
     name, _, _ = images.DRIVER.rpartition(":")
     for one in kubernetes.nodes:
         one.run(f"ctr --namespace k8s.io images tag --force {images.DRIVER} {name}:next")
-    kubernetes.apply(_upgrade(tmp_path, name))
+    kubernetes.apply(_upgrade(tmp_path, kubernetes.pool, name))
     driver.ready()
     try:
         for component in ("controller", "node"):
@@ -84,15 +84,15 @@ def test_an_upgrade_and_the_way_back_leave_mounts_alone(
         # A pod that the old version mounted and the new one unmounts, and another.
         _another_pod_comes_and_goes(driver, undisturbed)
     finally:
-        driver.install(node, "lvm")
+        driver.install(node)
     assert _image_of(kubernetes, driver.pod("node")) == images.DRIVER
 
 
-def _upgrade(folder: Path, image: str) -> Path:
+def _upgrade(folder: Path, pool: Pool, image: str) -> Path:
     """The operator's kustomization with a new tag, and with a setting that was not there."""
     up = "/".join(".." for _ in folder.resolve().parts[1:])
     upgrade = {
-        "resources": [f"{up}{MANIFESTS}/overlays/lvm"],
+        "resources": [f"{up}{MANIFESTS}/overlays/{pool}"],
         "components": [f"{up}{MANIFESTS}/components/snapshots"],
         "images": [{"name": image, "newTag": "next"}],
         "configMapGenerator": [
