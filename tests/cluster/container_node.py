@@ -40,8 +40,8 @@ class ContainerNode(Node):
     def devices(self, volume: str) -> list[str]:
         listed = self.run("losetup --list --noheadings --output NAME,BACK-FILE")
         # The paths are those of the mount namespace in which the driver lived at that time.
-        devices = map(str.split, listed.splitlines())
-        return [device for device, file in devices if f"/disks/disk-{volume}-" in file]
+        rows = (line.partition(" ") for line in listed.splitlines())
+        return [device for device, _, file in rows if f"/disks/disk-{volume}-" in file]
 
     def assert_running(self) -> None:
         if self._process is not None and self._process.poll() is not None:

@@ -37,18 +37,13 @@ class ClustersPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tests of clusters come last: their results are there when the others are done."""
-        tests = Counter(item.path for item in items if _wants_cluster(item))
-        with_driver = {item.path for item in items if _wants(item, "driver")}
+        wanting = [item for item in items if _wants_cluster(item)]
+        tests = Counter(item.path for item in wanting)
+        with_driver = {item.path for item in wanting if _wants(item, "driver")}
         # Those whose cluster is to have no driver first. Then large modules, so that all clusters
         # are done at about the same time.
-        items.sort(
-            key=lambda item: (
-                _wants_cluster(item),
-                item.path in with_driver,
-                -tests[item.path],
-            )
-        )
-        wanting = [item for item in items if _wants_cluster(item)]
+        wanting.sort(key=lambda item: (item.path in with_driver, -tests[item.path]))
+        items[:] = [*(item for item in items if not _wants_cluster(item)), *wanting]
         # Each module stays on one cluster.
         if self._most > 1 and len({item.path for item in wanting}) > 1:
             self._there = {item: _pool_of(item) for item in wanting}
