@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := .venv/bin/python -m pytest
 FILESYSTEMS := e2fsprogs xfsprogs btrfs-progs
 LVM := lvm2 thin-provisioning-tools kmod
-NODE := containerd crun containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
+NODE := attr containerd crun containernetworking-plugins iproute2 ethtool busybox-static buildah debootstrap
 API := kube-apiserver kube-controller-manager kubectl
 SHELLS := bash-completion zsh fish
 BACKUP := $(FILESYSTEMS) zstd acl attr libcap2-bin util-linux fuse3

@@ -1,5 +1,6 @@
 """The `miren-csi` command: puts the parts together and serves until it is told to stop."""
 
+import faulthandler
 import logging
 import os
 import signal
@@ -60,8 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(chosen: options.Options) -> int:
     """Serve until SIGTERM or SIGINT, or until kubelet refuses the driver; returns 0 or 1.
 
+    On SIGUSR1 it writes to stderr where each of its threads is.
+
     Raises DiskError when the driver cannot start.
     """
+    faulthandler.register(signal.SIGUSR1)
     stop, refused = _stop_event(), threading.Event()
     registration = _registration(chosen, refused, stop)
     metrics = _metrics(chosen)

@@ -1,5 +1,6 @@
 """Runs `miren-csi all` as a child process and speaks CSI to it, for the demo and for tests."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -67,14 +68,19 @@ class LocalDriver:
                 break
             except grpc.FutureTimeoutError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    said = self.log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"the driver did not start: {said}") from None
+                    raise RuntimeError(f"the driver did not start: {self._last_words()}") from None
         self.identity = csi_pb2_grpc.IdentityStub(self._channel)
         self.controller = csi_pb2_grpc.ControllerStub(self._channel)
         self.groups = csi_pb2_grpc.GroupControllerStub(self._channel)
         self.metadata = csi_pb2_grpc.SnapshotMetadataStub(self._channel)
         self.node = csi_pb2_grpc.NodeStub(self._channel)
         return self
+
+    def _last_words(self) -> str:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGUSR1)  # it writes where its threads are
+            time.sleep(1.0)
+        return self.log.read_text(errors="replace")[-10000:]
 
     @property
     def pid(self) -> int:

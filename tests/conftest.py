@@ -41,8 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         CLUSTERS,
         type=int,
         default=len(usable_cpus()),
-        help="divide the tests that want a cluster among so many (default: one for each CPU),"
-        " each module on one",
+        help="divide the tests that want a cluster among so many of each kind (default: one for"
+        " each CPU), each module on one",
     )
 
 

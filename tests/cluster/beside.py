@@ -15,7 +15,7 @@ from tests.elsewhere.run import Run
 from tests.lvm.vm import ROOT
 
 OPTION = "--clusters"
-"""How many clusters a pytest may start at once."""
+"""How many clusters of each kind a pytest may start at once."""
 _PATIENCE = 15.0  # seconds, to end the cluster
 _LAST_LINES = 60
 

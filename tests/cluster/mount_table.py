@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.node import Node
+from tests.cluster.vm_node import mapper_name
 
 _PODS = "/var/lib/kubelet/pods/"
 
@@ -29,8 +30,7 @@ def mount_table(node: Node) -> list[Mounted]:
 
 def mounts_of(node: Node, volume: str) -> list[Mounted]:
     """The mounts of a PV's disk: where it is staged, and in pods."""
-    devices = node.devices(volume)
-    return [mount for mount in mount_table(node) if mount.source in devices]
+    return [mount for mount in mount_table(node) if node.is_of(mount.source, volume)]
 
 
 def mounts_of_gone_pods(kubernetes: Cluster, node: Node) -> list[str]:
@@ -45,12 +45,11 @@ def mounts_of_gone_pods(kubernetes: Cluster, node: Node) -> list[str]:
 def times_open(node: Node, volume: str) -> int:
     """How often the LV of a PV's disk is open; 0 also when there is no device."""
     listed = node.run("dmsetup info -c --noheadings --separator ' ' -o name,open").splitlines()
-    devices = node.devices(volume)
-    opened = dict(map(str.split, listed))
-    return sum(int(count) for name, count in opened.items() if f"/dev/mapper/{name}" in devices)
+    counts = [line.split()[1] for line in listed if mapper_name(volume) in line]
+    return sum(map(int, counts))
 
 
 def check_filesystem(node: Node, volume: str) -> str:
     """What e2fsck finds wrong with a PV's ext4, which is not mounted; nothing when it is clean."""
-    outcome = node.try_to_run(f"e2fsck -fn {' '.join(node.devices(volume))}")
+    outcome = node.try_to_run(f"e2fsck -fn /dev/mapper/{mapper_name(volume)}*")
     return outcome.console if outcome.status else ""

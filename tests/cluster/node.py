@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.network import Network, node_address
+from tests.cluster.control_plane import NODE_GRACE
+from tests.cluster.network import GATEWAY, Network, node_address, pod_subnet
 from tests.cluster.node_disk import link_or_copy
+from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
 from tests.lvm.vm import Outcome
 
@@ -39,6 +41,8 @@ class Node(ABC):
 
         Returns at once: the node is ready later.
         """
+        if self._is_on:
+            raise AssertionError(f"{self.name} is on already")
         link_or_copy(images, self.share / "images")
         self._boot_id.unlink(missing_ok=True)
         shutil.rmtree(self.share / "jobs", ignore_errors=True)
@@ -70,6 +74,10 @@ class Node(ABC):
         """Run a shell command as root on the node; returns its status and output."""
         return run_job(self.share, command, within=within)
 
+    def scratch_volumes(self) -> list[str]:
+        """Those of `volumes` that are for one pod each."""
+        return [line for line in self.volumes().splitlines() if "disk-csi-" in line]
+
     def kill(self, service: str) -> None:
         """Kill `kubelet` or `containerd` with SIGKILL; the node starts it again after a second."""
         self.run(f'kill -KILL "$(cat /run/{service}.pid)"')
@@ -78,26 +86,38 @@ class Node(ABC):
         """Import an image's archive now; what has its name already is replaced by it."""
         copy = self.share / "load.tar"
         shutil.copy(archive, copy)
-        self.run("ctr --namespace k8s.io images import /run/share/load.tar; sync", within=300)
+        self.run(
+            "ctr --namespace k8s.io images import /run/share/load.tar && sync -f /var", within=300
+        )
         copy.unlink()
 
     @abstractmethod
     def volumes(self) -> str:
-        """What its pool holds, past the driver: a line with at least the name for each volume."""
+        """What its pool holds, past the driver: name and facts of each volume, a line for each."""
 
     @abstractmethod
-    def devices(self, volume: str) -> list[str]:
-        """The block devices, as they are mounted, of a disk or its parts."""
+    def is_of(self, device: str, volume: str) -> bool:
+        """Whether a block device, as the mount table names it, is that of a disk."""
 
     @abstractmethod
     def assert_running(self) -> None:
         """Raises NodeError with its last words when it has stopped by itself."""
+
+    @property
+    @abstractmethod
+    def _is_on(self) -> bool: ...
 
     @abstractmethod
     def _switch_on(self) -> None: ...
 
     @abstractmethod
     def _switch_off(self) -> None: ...
+
+    @property
+    def _words(self) -> list[str]:
+        """What its scripts are told (see node-vm)."""
+        place = (self.name, self.address, pod_subnet(self._number), GATEWAY)
+        return [*place, str(go_program("kubelet")), str(NODE_GRACE)]
 
 
 class NodeError(Exception):

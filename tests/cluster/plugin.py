@@ -1,8 +1,8 @@
 """Runs the tests that want a cluster on several clusters, beside the others.
 
 A cluster mostly waits, for kubelet's next look and the like, so that some take hardly longer than
-one. For each kind of pool another pytest runs these tests, which starts as soon as no VM with real
-LVM is at work; they remain items of this one, which hands their reports on as its own.
+one. For each kind of pool another pytest runs these tests, that with VMs as soon as no other VM is
+at work; they remain items of this one, which hands their reports on as its own.
 """
 
 from collections import Counter
@@ -25,8 +25,8 @@ class ClustersPlugin:
         """Make it.
 
         Args:
-            most: the number of clusters whose nodes are containers; of those with VMs half so many.
-            must_wait: whether others need the processors yet.
+            most: the number of clusters of each kind, at most.
+            must_wait: whether other VMs need the processors yet.
         """
         self._most = most
         self._must_wait = must_wait
@@ -42,9 +42,9 @@ class ClustersPlugin:
         with_driver = {item.path for item in wanting if _wants(item, "driver")}
         # Those whose cluster is to have no driver first. Then large modules, so that all clusters
         # are done at about the same time.
-        wanting.sort(key=lambda item: (item.path in with_driver, -tests[item.path]))
+        wanting.sort(key=lambda item: (_pool_of(item), item.path in with_driver, -tests[item.path]))
         items[:] = [*(item for item in items if not _wants_cluster(item)), *wanting]
-        # Each module stays on one cluster.
+        # What a module has on one pool stays on one cluster.
         if self._most > 1 and len({item.path for item in wanting}) > 1:
             self._there = {item: _pool_of(item) for item in wanting}
 
@@ -55,20 +55,21 @@ class ClustersPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        if self._there and not self._runs and (item in self._there or not self._must_wait()):
-            self._start(item.config)
-        if item not in self._there:
+        pool = self._there.get(item)
+        self._begin(Pool.LOOP, item.config)
+        if pool is Pool.LVM or not self._must_wait():
+            self._begin(Pool.LVM, item.config)
+        if pool is None:
             return None
-        self._runs[self._there[item]].hand_on(item, item.nodeid)
+        self._runs[pool].hand_on(item, item.nodeid)
         return True
 
-    def _start(self, config: pytest.Config) -> None:
-        for pool, most in ((Pool.LVM, self._most // 2), (Pool.LOOP, self._most)):
-            items = [item for item, its_pool in self._there.items() if its_pool is pool]
-            if items:
-                tests = [item.nodeid for item in items]
-                clusters = min(most, len({item.path for item in items}))
-                self._runs[pool] = RunBeside(config, tests, clusters=clusters)
+    def _begin(self, pool: Pool, config: pytest.Config) -> None:
+        items = [item for item, its_pool in self._there.items() if its_pool is pool]
+        if items and pool not in self._runs:
+            clusters = min(self._most, len({item.path for item in items}))
+            tests = [item.nodeid for item in items]
+            self._runs[pool] = RunBeside(config, tests, clusters=clusters)
 
     def pytest_unconfigure(self) -> None:
         for run in self._runs.values():

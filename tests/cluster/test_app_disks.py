@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.apps import Apps, Manifest, new_namespace, pod
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import Driver
+from tests.cluster.node import Node
 from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.waiting import wait_until
 
@@ -85,7 +86,7 @@ def wait_told(apps: Apps, about: str, sentence: str) -> None:
 
 
 def test_a_disk_is_made_at_first_use_and_outlives_its_app(
-    driver: Driver, kubernetes: Cluster, apps: Apps, app: App
+    driver: Driver, node: Node, apps: Apps, app: App
 ) -> None:
     app.deploy(apps, "size_gb = 2", 'filesystem = "xfs"')
     apps.start("v1", {"/data": app.disk})
@@ -93,8 +94,9 @@ def test_a_disk_is_made_at_first_use_and_outlives_its_app(
     assert row(apps, app.disk) == ("2Gi", "Bound", f"{apps.namespace}/{app.disk}")
     assert driver.holder(app.disk) == f"{apps.namespace}/v1"
     assert apps.run("v1", "awk '$2 == \"/data\" {print $3}' /proc/mounts") == "xfs\n"
-    made = json.loads(kubernetes.miren("disk", "status", app.disk, "-o", "json").stdout)
-    assert (made["sizeBytes"], made["createdBy"]) == (2 * GIB, app.disk)
+    (made,) = (line for line in node.volumes().splitlines() if line.startswith(f"disk-{app.disk}-"))
+    assert made.split()[1] == str(2 * GIB)
+    assert f'"created_by":"{app.disk}"' in made
 
     app.remove(apps, "v1")
     app.deploy(apps, "size_gb = 2", 'filesystem = "xfs"')

@@ -4,6 +4,7 @@ import pytest
 
 from tests.cluster.apps import Apps, claim, pod_spec
 from tests.cluster.driver import Driver
+from tests.cluster.marks import GROWS
 from tests.cluster.waiting import wait_until
 
 pytestmark = pytest.mark.pools("lvm", "loop")
@@ -27,7 +28,7 @@ def test_a_claim_gets_a_disk_that_outlives_its_pods(driver: Driver, apps: Apps) 
     assert driver.holder(name) == f"{apps.namespace}/second"
 
 
-@pytest.mark.pools("lvm")  # in a container ext4 may want CAP_SYS_RESOURCE in vain
+@GROWS
 def test_a_disk_grows_while_it_is_written_to(driver: Driver, apps: Apps) -> None:  # noqa: ARG001
     apps.apply(claim("data", size="64Mi"))
     apps.start("db", {"/data": "data"})

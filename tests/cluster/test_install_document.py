@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.document import Block, commands_of
+from tests.cluster.marks import GROWS
 from tests.cluster.node import Node
 from tests.cluster.programs import go_program
 from tests.cluster.waiting import wait_until
@@ -17,7 +18,7 @@ from tests.lvm.vm import ROOT
 
 _LEFT_OUT = {
     "docker": "there is no docker here; tests build the image with buildah",
-    "apt-get install lvm2": "the loop pool is installed here, the other tests use LVM",
+    "apt-get install lvm2": "the loop pool is installed here, other tests use LVM",
     "kubectl apply -k deploy/kubernetes/overlays/lvm": "the same",
     "kubectl label node NODE disk.miren.dev/pool=true": "test_two_nodes.py does",
     "kubectl get crd": "the fixture `snapshots` has installed them",
@@ -55,7 +56,7 @@ def clean(kubernetes: Cluster, node: Node) -> Iterator[None]:
     node.run("rm -rf /var/lib/miren-csi /var/lib/miren")
 
 
-@pytest.mark.pools("lvm")  # whose nodes have the capability for the growth of ext4
+@GROWS
 @pytest.mark.usefixtures("clean", "driver_image", "snapshots")
 def test_followed_word_by_word(kubernetes: Cluster, node: Node, checkout: Path) -> None:
     said = {

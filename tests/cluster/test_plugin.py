@@ -117,7 +117,7 @@ def test_each_reports_its_outcome(session: list[str], test: str, outcome: str) -
     assert outcomes(session, f"tests/cluster/{test}") == [outcome]
 
 
-def test_they_start_as_soon_as_there_is_no_vm_at_work(session: list[str]) -> None:
+def test_they_start_before_they_are_waited_for(session: list[str]) -> None:
     test = "tests/elsewhere/test_meanwhile.py::test_is_not_waited_for"
     assert outcomes(session, test) == ["PASSED"]
 

@@ -13,6 +13,8 @@ from tests.cluster.mount_table import mount_table
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.pools("lvm", "loop")
+
 SOON = 60.0
 
 
@@ -41,14 +43,9 @@ def mover(read_only: bool = True, **attributes: str) -> Manifest:
     return made
 
 
-def scratch(node: Node) -> str:
-    """The volumes in the pool that are scratch volumes."""
-    return "".join(line for line in node.volumes().splitlines() if "disk-csi-" in line)
-
-
 def assert_gone(node: Node) -> None:
     """Nothing of a scratch volume is left on the node."""
-    wait_until(lambda: not scratch(node), "the scratch volume is deleted", within=SOON)
+    wait_until(lambda: not node.scratch_volumes(), "the scratch volume is deleted", within=SOON)
     left: list[Any] = [one for one in mount_table(node) if "csi.scratch" in one.target]
     assert left == []
 
@@ -62,7 +59,7 @@ def test_a_copy_comes_and_goes_with_its_pod(
 
     assert movers.run("mover", "cat /disk/log") == "monday\n"
     assert "Read-only" in movers.run("mover", "touch /disk/file 2>&1 || true")
-    assert scratch(node)
+    assert node.scratch_volumes()
     assert "csi-" not in kubernetes.kubectl("get", "pv", "--output", "name")
 
     movers.delete("pod", "mover")

@@ -181,6 +181,7 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path, pool: Pool) ->
 
     assert _processes_of(folder, cluster) == []
     assert list(folder.rglob("*.img")) == []
+    assert _loop_devices(str(folder)) == 0
 
 
 def test_a_container_takes_its_loop_devices_with_it(tmp_path: Path) -> None:

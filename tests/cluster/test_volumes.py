@@ -172,6 +172,7 @@ def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(
     assert volume not in driver.kubectl("get", "lease", "-o", "name")
 
 
+@pytest.mark.pools("lvm")
 def test_the_scheduler_knows_the_room_in_the_pool(
     driver: Driver,  # noqa: ARG001 - installed
     kubernetes: Cluster,

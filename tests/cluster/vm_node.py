@@ -4,12 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.control_plane import NODE_GRACE
 from tests.cluster.images import cache
-from tests.cluster.network import GATEWAY, Network, pod_subnet
+from tests.cluster.network import Network
 from tests.cluster.node import Node, NodeError
 from tests.cluster.node_disk import NodeDisks
-from tests.cluster.programs import go_program
 from tests.lvm.vm import Layer, Vm, make_image
 
 _SCRIPT = Path(__file__).with_name("node-vm")
@@ -48,22 +46,21 @@ class VmNode(Node):
     def volumes(self) -> str:
         return self.run("lvs --noheadings -o lv_name,lv_tags miren")
 
-    def devices(self, volume: str) -> list[str]:
-        name = f"miren-disk--{volume.replace('-', '--')}"
-        return self.run(f"compgen -G '/dev/mapper/{name}*' || true").split()
+    def is_of(self, device: str, volume: str) -> bool:
+        return mapper_name(volume) in device
 
     def assert_running(self) -> None:
         if self._vm is not None and self._vm.ended(within=0):
             raise NodeError(str(self._vm.failure(f"{self.name} has stopped")))
 
+    @property
+    def _is_on(self) -> bool:
+        return self._vm is not None
+
     def _switch_on(self) -> None:
-        if self._vm is not None:
-            raise AssertionError(f"{self.name} is on already")
-        words = [self.name, self.address, pod_subnet(self._number), GATEWAY]
-        command = [_SCRIPT, *words, go_program("kubelet"), NODE_GRACE]
         self._vm = Vm(
             self._folder,
-            shlex.join(map(str, command)),
+            shlex.join([str(_SCRIPT), *self._words]),
             disks=self._disks,
             memory=_MEMORY,
             cpu=self._cpu,
@@ -73,3 +70,8 @@ class VmNode(Node):
 
     def _switch_off(self) -> None:
         self.cut_power()
+
+
+def mapper_name(volume: str) -> str:
+    """How the device-mapper names of a disk begin."""
+    return f"miren-disk--{volume.replace('-', '--')}"

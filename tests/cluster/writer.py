@@ -16,8 +16,8 @@ from tests.cluster.waiting import wait_until
 HONEST = 5.0
 """Seconds that a record may be late, beyond what the node's own disk is late at that moment."""
 
-# The notes lie on the machine that runs the VM, so a power cut takes nothing of them. The pulse is
-# the same work on the container's own disk: it tells how slow everything is at the moment.
+# The notes lie on the machine that runs the node, so a power cut takes nothing of them. The pulse
+# is the same work on the container's own disk: it tells how slow everything is at the moment.
 _PROGRAM = """
 trap exit TERM
 append() { echo $1 | dd of=$2 oflag=append conv=notrunc,fsync 2>/dev/null; }

@@ -281,6 +281,17 @@ def test_more_signals_do_not_keep_a_driver_from_stopping_well(driver: LocalDrive
 
 
 @pytest.mark.loop_only
+@pytest.mark.loop_only
+def test_a_driver_says_where_its_threads_are_and_goes_on(
+    driver: LocalDriver, operator: Operator
+) -> None:
+    os.kill(driver.pid, signal.SIGUSR1)
+
+    where = 'csi/main.py", line'
+    wait_until(lambda: where in driver.log.read_text(), "it says so", within=30)
+    assert operator.disks() == []
+
+
 def test_the_log_is_json_and_has_no_secrets(drivers: Drivers, tmp_path: Path) -> None:
     driver = drivers("--log-format", "json", "--log-level", "debug").start()
     secrets = {"password": SECRET}

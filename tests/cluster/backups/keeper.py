@@ -83,7 +83,7 @@ class Keeper:
         """Neither objects, nor volumes, nor mounts."""
         left = {kind: self.movers(kind) for kind in ("job", "pod", "secret")}
         assert left == {"job": [], "pod": [], "secret": []}
-        assert [one for one in self.node.volumes().splitlines() if "disk-csi-" in one] == []
+        assert self.node.scratch_volumes() == []
         assert "miren-scratch" not in self.node.run("cat /proc/mounts")
 
     def _environment(self, opens: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from tests.cluster.apps import Apps, claim
 from tests.cluster.backups.keeper import Keeper, raw_pod
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.pools("lvm")
+
 WRITTEN = 200 << 20
 
 
