@@ -42,9 +42,10 @@ class ContainerNode(Node):
     def is_of(self, device: str, volume: str) -> bool:
         if not device.startswith("/dev/loop"):
             return False
-        # Its path is that in the mount namespace in which the driver lived at that time.
-        file = self.run(f"cat /sys/block/{Path(device).name}/loop/backing_file")
-        return f"/disks/disk-{volume}-" in file
+        # It may be gone, as other disks go meanwhile. The path is that in the mount namespace in
+        # which the driver lived at that time.
+        backing = self.try_to_run(f"cat /sys/block/{Path(device).name}/loop/backing_file")
+        return f"/disks/disk-{volume}-" in backing.console
 
     def assert_running(self) -> None:
         if self._process is not None and self._process.poll() is not None:
