@@ -188,7 +188,8 @@ def test_a_container_takes_its_loop_devices_with_it(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", Pool.LOOP, usable_cpus()).up() as cluster:
         (node,) = cluster.nodes
         file = f"{uuid.uuid4().hex}.img"
-        node.run(f"truncate --size 1M /var/{file}; losetup --find /var/{file}")
+        # One of the other, as kubelet holds raw devices.
+        node.run(f"truncate -s 1M /var/{file}; losetup -f $(losetup -f --show /var/{file})")
         assert _loop_devices(file, str(tmp_path)) == 2
 
     assert _loop_devices(file, str(tmp_path)) == 0
