@@ -15,7 +15,7 @@ from tests.cluster.container_node import ContainerNode
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.network import Network
-from tests.cluster.node import Node
+from tests.cluster.node import Node, NodePlan
 from tests.cluster.pki import Pki
 from tests.cluster.programs import KUBECTL_MIREN
 from tests.cluster.vm_node import VmNode
@@ -171,13 +171,13 @@ class Cluster:
         number = len(self.nodes) + 1
         user, groups = f"system:node:node-{number}", ["system:nodes"]
         kubeconfig = self._pki.kubeconfig(user, groups)
-        place = (self.folder / f"node-{number}", number, self.network, kubeconfig)
+        folder = self.folder / f"node-{number}"
+        plan = NodePlan(folder, number, self.network, kubeconfig, self._from_start)
         node: Node
         if self.pool is Pool.LVM:
-            cpu = self._cpus[(number - 1) % len(self._cpus)]
-            node = VmNode(*place, self._from_start, cpu=cpu)
+            node = VmNode(plan, cpu=self._cpus[(number - 1) % len(self._cpus)])
         else:
-            node = ContainerNode(*place, self._from_start)
+            node = ContainerNode(plan)
         self.nodes.append(node)
         node.boot(self._loaded)
         return node

@@ -1,13 +1,11 @@
 """Nodes that are containers on this machine: a pod costs a third of the work that it is in a VM."""
 
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from controller.image_facts import ATTRIBUTE
 from tests.cluster.images import cache
-from tests.cluster.network import Network
-from tests.cluster.node import Node, NodeError
+from tests.cluster.node import Node, NodeError, NodePlan
 from tests.cluster.node_disk import NodeDisks
 
 _SCRIPT = Path(__file__).with_name("node-container")
@@ -18,26 +16,18 @@ _LAST_LINES = 40
 class ContainerNode(Node):
     """Its kernel is this machine's, which may have no device mapper: its pool is of loop files."""
 
-    def __init__(
-        self,
-        folder: Path,
-        number: int,
-        network: Network,
-        kubeconfig: Path,
-        images: Sequence[Path],
-    ) -> None:
-        """Make it, switched off, with the images of these archives."""
-        super().__init__(folder, number, network, kubeconfig)
-        self._disk = folder / "var.img"
-        NodeDisks(cache()).copy(self._disk, images)
-        self._log = folder / "console.log"
+    def __init__(self, plan: NodePlan) -> None:
+        """Make it, switched off."""
+        super().__init__(plan)
+        self._disk = plan.folder / "var.img"
+        NodeDisks(cache()).copy(self._disk, plan.images)
+        self._log = plan.folder / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def volumes(self) -> str:
         facts = f"getfattr --only-values --absolute-names --name {ATTRIBUTE} {{}}"
-        # A file may go meanwhile.
-        find = f"find {_POOL} -type f -printf '%f %s ' -exec {facts} ';' -printf '\\n'"
-        return self.try_to_run(find).console
+        find = f"find -type f -printf '%f %s ' -exec {facts} ';' -printf '\\n'"
+        return self.run(f"cd {_POOL} && {{ {find} || true; }}")  # a file may go meanwhile
 
     def is_of(self, device: str, volume: str) -> bool:
         if not device.startswith("/dev/loop"):

@@ -4,6 +4,7 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.control_plane import NODE_GRACE
@@ -14,27 +15,36 @@ from tests.cluster.waiting import wait_until
 from tests.lvm.vm import Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What a node is made from."""
+
+    folder: Path
+    """A new one, for all that is the node's."""
+    number: int
+    """From 1, its own."""
+    network: Network
+    kubeconfig: Path
+    images: Sequence[Path]
+    """Archives of those that it has from the start."""
+
+
 class Node(ABC):
     """A node with containerd and kubelet, from its first boot to `close`."""
 
-    def __init__(self, folder: Path, number: int, network: Network, kubeconfig: Path) -> None:
-        """Make it, switched off.
-
-        Args:
-            folder: a new one, for all that is the node's.
-            number: from 1, its own.
-        """
-        self.name = f"node-{number}"
-        self.address = node_address(number)
-        self._folder = folder
-        self._number = number
-        self._network = network
-        self.share = folder / "share"
+    def __init__(self, plan: NodePlan) -> None:
+        """Make it, switched off."""
+        self.name = f"node-{plan.number}"
+        self.address = node_address(plan.number)
+        self._folder = plan.folder
+        self._number = plan.number
+        self._network = plan.network
+        self.share = plan.folder / "share"
         """Its /run/share, where also the logs of kubelet and containerd are."""
         (self.share / "images").mkdir(parents=True)
-        shutil.copy(kubeconfig, self.share / "kubeconfig")
+        shutil.copy(plan.kubeconfig, self.share / "kubeconfig")
         self._boot_id = self.share / "boot-id"
-        network.route_pods(number)
+        plan.network.route_pods(plan.number)
 
     def boot(self, images: Sequence[Path] = ()) -> None:
         """Switch it on, and import what of these archives it has not imported yet.

@@ -65,11 +65,12 @@ class ClustersPlugin:
         return True
 
     def _begin(self, pool: Pool, config: pytest.Config) -> None:
+        if pool in self._runs or pool not in self._there.values():
+            return
         items = [item for item, its_pool in self._there.items() if its_pool is pool]
-        if items and pool not in self._runs:
-            clusters = min(self._most, len({item.path for item in items}))
-            tests = [item.nodeid for item in items]
-            self._runs[pool] = RunBeside(config, tests, clusters=clusters)
+        clusters = min(self._most, len({item.path for item in items}))
+        tests = [item.nodeid for item in items]
+        self._runs[pool] = RunBeside(config, tests, clusters=clusters)
 
     def pytest_unconfigure(self) -> None:
         for run in self._runs.values():

@@ -1,12 +1,10 @@
 """Nodes that are VMs, with a thin pool and a power switch."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.images import cache
-from tests.cluster.network import Network
-from tests.cluster.node import Node, NodeError
+from tests.cluster.node import Node, NodeError, NodePlan
 from tests.cluster.node_disk import NodeDisks
 from tests.lvm.vm import Layer, Vm, make_image
 
@@ -18,23 +16,14 @@ _POOL_SIZE = 16 << 30
 class VmNode(Node):
     """Its disks survive power cuts."""
 
-    def __init__(
-        self,
-        folder: Path,
-        number: int,
-        network: Network,
-        kubeconfig: Path,
-        images: Sequence[Path],
-        *,
-        cpu: int,
-    ) -> None:
-        """Make it, switched off, with the images of these archives, for a CPU of its own."""
-        super().__init__(folder, number, network, kubeconfig)
+    def __init__(self, plan: NodePlan, *, cpu: int) -> None:
+        """Make it, switched off, for a CPU of its own."""
+        super().__init__(plan)
         self._cpu = cpu
-        self._tap = network.add_tap(number)
-        var = Layer(folder / "var.img", folder / "images.img")
-        NodeDisks(cache()).make(var.below, images)
-        self._disks = (make_image(folder / "pool.img", _POOL_SIZE), var)
+        self._tap = plan.network.add_tap(plan.number)
+        var = Layer(plan.folder / "var.img", plan.folder / "images.img")
+        NodeDisks(cache()).make(var.below, plan.images)
+        self._disks = (make_image(plan.folder / "pool.img", _POOL_SIZE), var)
         self._vm: Vm | None = None
 
     def cut_power(self) -> None:

@@ -281,7 +281,6 @@ def test_more_signals_do_not_keep_a_driver_from_stopping_well(driver: LocalDrive
 
 
 @pytest.mark.loop_only
-@pytest.mark.loop_only
 def test_a_driver_says_where_its_threads_are_and_goes_on(
     driver: LocalDriver, operator: Operator
 ) -> None:
@@ -292,6 +291,7 @@ def test_a_driver_says_where_its_threads_are_and_goes_on(
     assert operator.disks() == []
 
 
+@pytest.mark.loop_only
 def test_the_log_is_json_and_has_no_secrets(drivers: Drivers, tmp_path: Path) -> None:
     driver = drivers("--log-format", "json", "--log-level", "debug").start()
     secrets = {"password": SECRET}
